@@ -1,0 +1,57 @@
+# Everything a person types. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full lint format bench contracts lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+SEED ?= 1
+VENV_STAMP := .venv/.locked
+NODE_STAMP := contracts/node_modules/.locked
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV_STAMP) $(NODE_STAMP) ## install the locked versions into .venv and contracts/node_modules
+
+$(VENV_STAMP): locks/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r locks/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# npm and Node.js come with the Python lock, so that no system package is needed for them.
+$(NODE_STAMP): contracts/package-lock.json contracts/.npmrc $(VENV_STAMP)
+	cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
+	@touch $@
+
+demo: setup ## watch the daemon earn on two local chains; SEED=n picks another market
+	$(BIN)/searcher demo --seed $(SEED)
+
+test: setup ## the test suite, one end-to-end run included
+	$(BIN)/python -m pytest -q -m "not full"
+
+test-full: setup ## the test suite with the heavy sizes
+	$(BIN)/python -m pytest -q
+
+lint: setup ## formatting, lint, types, and the rules of the house
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+
+format: setup ## rewrite the formatting
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## measure the pipeline; writes var/bench/*.json
+	$(BIN)/python -m tests.bench
+
+contracts: setup ## build, test and snapshot the executor contract; rewrites contracts/artifacts
+	scripts/contracts.sh
+
+lock: ## renew the lock files (needs uv and npm)
+	scripts/lock.sh
+
+clean: ## remove what was built here; the download cache stays
+	rm -rf .venv var contracts/node_modules contracts/out contracts/cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

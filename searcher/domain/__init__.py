@@ -1,0 +1,1 @@
+"""The words of the house: units, events, plans, verdicts, outcomes, errors. No I/O."""
