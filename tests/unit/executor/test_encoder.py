@@ -110,7 +110,7 @@ def test_a_plan_cut_anywhere_is_not_read(found, data):
 
 @pytest.mark.parametrize("command", ["00", "05", "31" + "00" * 17])
 def test_an_unknown_command_is_not_read(command):
-    with pytest.raises(ValueError, match="command|Receiver"):
+    with pytest.raises(ValueError, match="does not know"):
         decode(bytes.fromhex("61461954" + "00" * 30 + command))
 
 
