@@ -54,28 +54,6 @@ STOP_GRACE_S = 2.0
 """How long a stopping pipeline waits for the sends that have begun."""
 
 
-class Carrier(Protocol):
-    """What happens to a proven plan: it is sent, or run on a fork, and its outcome recorded."""
-
-    async def begin(self, header: BlockHeader) -> None:
-        """Reconcile with the chain before the first plan."""
-
-    async def on_block(self, block: BlockApplied) -> list[Outcome]:
-        """Take a new block in and say which outcomes it settled."""
-
-    async def on_reorganised(self, event: ChainReorganised) -> None:
-        """Take back what an abandoned block had settled."""
-
-    async def carry(self, plan: Plan, verdict: Verdict) -> str:
-        """Carry a proven plan out; returns why it was not sent, or an empty string."""
-
-    def open_bundles(self) -> int:
-        """How many sent bundles still have no outcome."""
-
-    async def close(self) -> list[Outcome]:
-        """Record what is still open as unresolved."""
-
-
 class Sources(Struct, frozen=True):
     """Where a pipeline's events come from, and how to keep them coming.
 
