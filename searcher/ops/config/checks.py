@@ -46,7 +46,7 @@ class DocumentCheck:
         self._document = document
         self._origins = origins
         self._environ = environ
-        self._followed: dict[KeyPath, str] = {}
+        self.followed: dict[KeyPath, str] = {}
         self._refused: set[KeyPath] = set()
         self.problems: list[Problem] = []
         self.references: dict[KeyPath, str] = {}
@@ -77,7 +77,7 @@ class DocumentCheck:
 
     def problem(self, path: KeyPath, what: str, remedy: str, *, of_key: bool = False) -> Problem:
         """Return a fault at `path` (inside the document); what a reference named is masked."""
-        for place, value in self._followed.items():
+        for place, value in self.followed.items():
             shown = self.references[place]
             what, remedy = what.replace(value, shown), remedy.replace(value, shown)
         full = (*self._document.prefix, *path)
@@ -107,13 +107,13 @@ class DocumentCheck:
             return value
         self.references[path] = value
         try:
-            self._followed[path] = read_reference(value, self._environ)
+            self.followed[path] = read_reference(value, self._environ)
         except Misconfigured as error:
             what, _, remedy = str(error).partition(": ")
             self._refused.add(path)
             self.report(path, f"{path[-1]}: {what}", remedy)
             return value
-        return self._followed[path]
+        return self.followed[path]
 
     def _validate(self, model: type[Settings], data: Any, path: KeyPath) -> Settings | None:
         plugged = self._plug_below(model, data, path)
@@ -141,7 +141,8 @@ class DocumentCheck:
         else:
             extra = field.json_schema_extra if field else None
             unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-            what, remedy = faults.wrong_value(error, full or ("the file",), unit=unit)
+            hide = bool(owner and owner.model_config.get("hide_input_in_errors"))
+            what, remedy = faults.wrong_value(error, full or ("the file",), unit=unit, hide=hide)
         self.report(full, what, remedy, of_key=error["type"] == "extra_forbidden")
 
     def _plug_below(self, kind: Any, data: Any, path: KeyPath) -> Any:
@@ -151,6 +152,7 @@ class DocumentCheck:
             return self._plug(form.plugin, data, path)
         if isinstance(data, dict) and form.settings is not None:
             fields = form.settings.model_fields
+            data = {**_left_out(form.settings), **data}
             kinds = {key: field_type(fields[key]) for key in data if key in fields}
         elif isinstance(data, dict) and form.values is not None:
             kinds = dict.fromkeys(data, form.values)
@@ -202,6 +204,12 @@ class DocumentCheck:
         own = {key: value for key, value in data.items() if key != table.selector}
         settings = self._validate(model, own, path)
         return None if settings is None else Plugged(table.selector, str(name), plugin, settings)
+
+
+def _left_out(model: type[Settings]) -> dict[str, Any]:
+    """Return an empty table for each plug-in that has a default and need not be written."""
+    tables = {name: shape(field_type(field)).plugin for name, field in model.model_fields.items()}
+    return {name: {} for name, table in tables.items() if table and table.default}
 
 
 def _matching(data: Any, pattern: tuple[str, ...], path: KeyPath) -> Iterable[tuple[KeyPath, Any]]:

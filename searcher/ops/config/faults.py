@@ -43,9 +43,9 @@ def missing_key(path: KeyPath, why: str) -> tuple[str, str]:
     return f"{path[-1]!r} is missing in {_table(path)}", f"write {path[-1]} = …{explained}"
 
 
-def wrong_value(error: ErrorDetails, path: KeyPath, *, unit: str) -> tuple[str, str]:
-    """Return fault and remedy for a value that its key does not take."""
-    name, shown = dotted(path[-1:]), _cut(error["input"])
+def wrong_value(error: ErrorDetails, path: KeyPath, *, unit: str, hide: bool) -> tuple[str, str]:
+    """Return fault and remedy for a value that its key does not take; `hide` keeps it untold."""
+    name, shown = dotted(path[-1:]), "…" if hide else _cut(error["input"])
     kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
@@ -60,7 +60,7 @@ def wrong_value(error: ErrorDetails, path: KeyPath, *, unit: str) -> tuple[str, 
         return f"{name}: {what}", remedy if colon else "correct the value"
     expected = _EXPECTED.get(kind.removesuffix("_type").removesuffix("_parsing"))
     if expected is not None:
-        return wrong_type(path, error["input"], expected)
+        return f"{name} = {shown} has the wrong type", f"write {expected}"
     return f"{name} = {shown} is refused", error["msg"][:1].lower() + error["msg"][1:]
 
 

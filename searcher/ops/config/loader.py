@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -68,6 +68,8 @@ class Loaded(Generic[C]):
 
     config: C
     settings: tuple[Setting, ...]
+    secrets: frozenset[str] = field(repr=False)
+    """What references named: never to be shown; for the redaction of logs."""
 
     @property
     def fingerprint(self) -> str:
@@ -137,7 +139,8 @@ class _Loading(Generic[C]):
             raise ConfigInvalid(self._problems)
         for scope, settings in files.items():
             values += self._settings(settings, scope)
-        return Loaded(config, tuple(values))
+        secrets = {text for check in self._checks.values() for text in check.followed.values()}
+        return Loaded(config, tuple(values), frozenset(secrets))
 
     def _read(self, path: Path, prefix: tuple[str, ...], kind: Any) -> tuple[Any, list[Setting]]:
         document, problems = read_document(path, prefix)
@@ -176,8 +179,7 @@ class _Loading(Generic[C]):
         folder, name = scope
         known = sorted(path.stem for path in (self._folder / folder).glob("*.toml"))
         if name not in known:
-            what = f"there is no {folder}/{name}.toml"
-            self._report(item, what, did_you_mean(name, known))
+            self._report(item, *_no_file(scope, known))
             return None
         if scope in self._documents:
             self._report(item, f"{name!r} is listed twice", "list it once")
@@ -198,8 +200,7 @@ class _Loading(Generic[C]):
             folder, name = scope
             known = sorted(path.stem for path in (self._folder / folder).glob("*.toml"))
             if name not in known:
-                what = f"there is no {folder}/{name}.toml"
-                remedy = did_you_mean(name, known)
+                what, remedy = _no_file((folder, name), known)
             elif override.origin.source is Source.FLAG:
                 what = f"{folder}/{name}.toml is not enabled"
                 remedy = f"list {name!r} under {folder!r}, or leave the flag out"
@@ -229,6 +230,12 @@ class _Loading(Generic[C]):
             shown = check.references.get(path, leaf)
             found.append(Setting((*prefix, *path), shown, origin))
         return found
+
+
+def _no_file(scope: Scope, known: Sequence[str]) -> tuple[str, str]:
+    folder, name = scope
+    remedy = did_you_mean(name, known) if known else f"{folder}/ is empty: write {name}.toml in it"
+    return f"there is no {folder}/{name}.toml", remedy
 
 
 def _with_default(table: PluginTable, name: str) -> Any:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from searcher.domain.errors import Misconfigured
 from searcher.ops.config.positions import KeyPath, Position
+from searcher.ops.redaction import Redactor
 
 
 class Source(StrEnum):
@@ -56,17 +57,18 @@ class Problem:
             return f"{self.origin}: {self.what}\n    help: {self.remedy}"
         margin = f"{position.line:>5} | "
         caret = " " * (len(margin) - 2) + "| " + " " * (position.column - 1)
+        length = max(1, min(position.length, len(self.line_text) - position.column + 1))
         return (
             f"{self.origin.where}:{position.line}:{position.column}: {self.what}\n"
             f"{margin}{self.line_text}\n"
-            f"{caret}{'^' * position.length}\n"
+            f"{caret}{'^' * length}\n"
             f"    help: {self.remedy}"
         )
 
     @property
     def line_text(self) -> str:
-        """The line at fault; tabs count as one column, so they are shown as one."""
-        return self.origin.line.replace("\t", " ")
+        """The line at fault without credentials; a tab counts as one column and is shown as one."""
+        return Redactor()(self.origin.line.replace("\t", " "))
 
 
 class ConfigInvalid(Misconfigured):

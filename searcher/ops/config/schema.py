@@ -11,11 +11,13 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import InstanceOf
+from pydantic import GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, core_schema
 
 from searcher.domain.registry import Registry
 from searcher.domain.settings import Reload, Settings
@@ -46,7 +48,9 @@ _KINDS: Mapping[Any, str] = {
     bool: "true or false",
     int: "whole number",
     float: "number",
+    Decimal: "number",
     str: "text",
+    Path: "path",
 }
 
 
@@ -66,7 +70,7 @@ class Plugged:
 
 @dataclass(frozen=True, slots=True)
 class PluginTable:
-    """Marks a field whose table chooses a plug-in.
+    """Marks a field whose table chooses a plug-in: `Annotated[Plugged, PluginTable(…)]`.
 
     `package` is the plural folder; `selector` is the key that holds the plug-in's name, and
     `default` is the name when that key is left out.
@@ -75,6 +79,12 @@ class PluginTable:
     package: str
     selector: str = "plugin"
     default: str | None = None
+
+    def __get_pydantic_core_schema__(
+        self, _source: Any, _handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """The loader makes the choice before pydantic sees the field."""
+        return core_schema.is_instance_schema(Plugged)
 
     def registry(self) -> Registry[object]:
         """Return the registry of the folder; the stage that uses a plug-in checks its base."""
@@ -95,11 +105,6 @@ class PluginTable:
         """Return the settings class that `table` chooses, None when it names no plug-in."""
         name = table.get(self.selector, self.default) if isinstance(table, dict) else self.default
         return self.settings_of(name) if name in self.registry().names() else None
-
-
-def plug(package: str, *, selector: str = "plugin", default: str | None = None) -> Any:
-    """Return the type of a field whose table chooses a plug-in of `package`."""
-    return Annotated[InstanceOf[Plugged], PluginTable(package, selector, default)]
 
 
 class Shape(NamedTuple):

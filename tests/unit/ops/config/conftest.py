@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
 from searcher.domain.settings import AddressSetting, Reload, Settings, knob
 from searcher.ops.config.loader import Conflict, Layout, Loaded, load
-from searcher.ops.config.schema import plug
+from searcher.ops.config.schema import Plugged, PluginTable
 
 RELAY_PLUGIN = '''
 """A relay of the tests."""
@@ -60,6 +60,9 @@ url = "https://relay.example/path"
 """
 
 
+PLUGGED = Annotated[Plugged, PluginTable("searcher_test_relays")]
+
+
 class LogSettings(Settings):
     level: Literal["debug", "info"] = knob("info", why="how much", reload=Reload.HOT)
 
@@ -93,8 +96,8 @@ class Chain(Settings):
     chain: Rules = knob(why="the chain")
     node: Node = knob(why="the node")
     tokens: dict[str, Token] = knob({}, why="the tokens")
-    relays: dict[str, plug("searcher_test_relays")] = knob({}, why="the relays")  # type: ignore[valid-type]
-    helpers: tuple[plug("searcher_test_relays"), ...] = knob((), why="more")  # type: ignore[valid-type]
+    relays: dict[str, PLUGGED] = knob({}, why="the relays")
+    helpers: tuple[PLUGGED, ...] = knob((), why="more")
 
 
 class Risk(Settings):
@@ -120,7 +123,7 @@ def conflicts(config: Household) -> Iterator[Conflict]:
 
 LAYOUT = Layout(
     main=Main,
-    files={"chains": Chain, "strategies": plug("searcher_test_relays"), "risk": Risk},
+    files={"chains": Chain, "strategies": PLUGGED, "risk": Risk},
     names={"chains": {("chain", "network"): "searcher_test_relays"}},
     compose=lambda _folder, main, files: Household(main, files),
     conflicts=conflicts,
