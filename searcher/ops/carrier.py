@@ -1,4 +1,4 @@
-"""From a proven plan to its outcome, in live mode: bid, risk, nonce, signature, relays, inclusion."""
+"""From a proven plan to its outcome, live: bid, risk, nonce, signature, relays, inclusion."""
 
 from __future__ import annotations
 

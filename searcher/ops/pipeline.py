@@ -1,7 +1,7 @@
-"""One chain, from frames to outcomes: the stages in their order, with the facts that bind them.
+"""One chain, from frames to outcomes: the stages in their order, and the block they stand on.
 
-The pipeline owns the block it stands on. Everything found on an older one is void: a verdict, an
-overlay or a plan names its parent, and what does not match the present head is dropped and counted.
+Everything found on an older block is void: a verdict, an overlay or a plan names its parent, and
+what does not match the present head is dropped and counted.
 """
 
 from __future__ import annotations
@@ -9,18 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 from msgspec import Struct
-from searcher.chains.blocks import parse_header
-from searcher.chains.networks import Network
-from searcher.chains.rpc import RpcClient
-from searcher.executor.encoder import encode
-from searcher.market.market import Market
-from searcher.opportunities.scanner import Scanner
-from searcher.simulation.simulator import Simulator
+from msgspec.structs import replace
 
+from searcher.chains.network import Network
+from searcher.chains.rpc import RpcClient
 from searcher.domain.clock import Clock
 from searcher.domain.errors import InvariantBroken, Rejected, Retryable, SearcherError
 from searcher.domain.events import (
@@ -30,44 +26,58 @@ from searcher.domain.events import (
     ChainReorganised,
     PendingTx,
 )
-from searcher.domain.plan import (
-    Mode,
-    Opportunity,
-    Outcome,
-    OutcomeKind,
-    Plan,
-    Verdict,
-)
+from searcher.domain.plan import Mode, Opportunity, Outcome, OutcomeKind
 from searcher.domain.ports import Journal, TokenProver
 from searcher.domain.units import Address, Hash32
+from searcher.executor.encoder import encode
+from searcher.market.market import Market, MarketDelta
+from searcher.opportunities.scanner import Scanner
+from searcher.ops.carrier import Carrier
+from searcher.simulation.simulator import Simulator
 
 _log = structlog.get_logger(__name__)
 
-MOST_WAITING = 4096
-"""Pending transactions kept for the next blocks; the oldest goes first, counted as `forgotten`."""
+MOST_WAITING: Final = 4096
+"""Pending transactions kept for the next blocks; beyond it the oldest is dropped and counted."""
 
-PENDING_LIFETIME_BLOCKS = 25
-MOST_SIMULATIONS = 8
+PENDING_LIFETIME_BLOCKS: Final = 25
+MOST_SIMULATIONS: Final = 8
 """Pending transactions executed at the same time; more would queue inside the node."""
 
-STOP_GRACE_S = 2.0
+GAS_ALLOWANCE: Final = 3
+"""A proof may use this many times the gas that was estimated, before it counts as failed."""
+
+STOP_GRACE_S: Final = 2.0
 """How long a stopping pipeline waits for the sends that have begun."""
+
+RETRY_S: Final = 0.5
+"""Pause before a chain whose node failed is taken up again."""
+
+
+class Blocks(Protocol):
+    """The chain's blocks: where to begin, and what follows."""
+
+    async def latest(self) -> BlockHeader:
+        """Return the head to begin from."""
+
+    def blocks(
+        self, after: BlockHeader | None = None
+    ) -> AsyncIterator[BlockApplied | ChainReorganised]:
+        """Iterate over what happens on top of `after`."""
 
 
 class Sources(Struct, frozen=True):
-    """Where a pipeline's events come from, and how to keep them coming.
-
-    `run` are the long-lived tasks behind the two streams.
-    """
+    """What a pipeline is fed with, and the tasks that keep it coming."""
 
     rpc: RpcClient
-    blocks: AsyncIterator[BlockApplied | ChainReorganised]
+    blocks: Blocks
     pending: AsyncIterator[PendingTx] | None
+    network: Network
     run: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
 
 
 class PipelineStatistics(Struct, frozen=True):
-    """Counters of one chain since the start; `skipped` is by reason."""
+    """Counters of one chain since its start; `skipped` and `dropped` are by reason."""
 
     chain: str
     state: str
@@ -77,9 +87,6 @@ class PipelineStatistics(Struct, frozen=True):
     found: int
     simulated: int
     sent: int
-    landed: int
-    lost: int
-    profit_wei: int
     skipped: dict[str, int]
     dropped: dict[str, int]
 
@@ -90,7 +97,27 @@ class _Waiting(Struct):
 
 
 class ChainPipeline:
-    """The stages of one chain, wired by the daemon."""
+    """The stages of one chain, wired by the daemon.
+
+    Args:
+        chain: its config name.
+        mode: how far plans go.
+        sources: blocks, pending transactions and the node's requests.
+        coinbase: who is assumed to be paid by the next block.
+        block_time_ms: time between blocks.
+        market: the chain's pools.
+        scanner: finds opportunities in them.
+        simulator: proves plans.
+        prover: proves tokens.
+        carrier: takes proven plans; None where the mode ends with the proof.
+        journal: where everything is recorded.
+        clock: stamps.
+        executor: our contract; None where nothing can be proved.
+        operator: the key in whose name plans are proved.
+        last_target: no plan is made for a later block, and the run ends when those up to it are
+            settled.
+        final_after_blocks: how many blocks on top make an outcome final.
+    """
 
     def __init__(
         self,
@@ -98,7 +125,6 @@ class ChainPipeline:
         chain: str,
         mode: Mode,
         sources: Sources,
-        network: Network,
         coinbase: Address,
         block_time_ms: int,
         market: Market,
@@ -110,13 +136,13 @@ class ChainPipeline:
         clock: Clock,
         executor: Address | None,
         operator: Address | None,
-        wrapped_native: Address,
         last_target: int | None = None,
+        final_after_blocks: int = 0,
     ) -> None:
         self.chain = chain
+        self.ready = asyncio.Event()
         self._mode = mode
         self._sources = sources
-        self._network = network
         self._coinbase = coinbase
         self._block_time_ms = block_time_ms
         self._market = market
@@ -128,186 +154,177 @@ class ChainPipeline:
         self._clock = clock
         self._executor = executor
         self._operator = operator
-        self._wrapped_native = wrapped_native
         self._last_target = last_target
+        self._final_after = final_after_blocks
         self._context: BlockContext | None = None
         self._state = "starting"
         self._waiting: dict[Hash32, _Waiting] = {}
         self._simulations = asyncio.Semaphore(MOST_SIMULATIONS)
         self._work: set[asyncio.Task[None]] = set()
+        self._broken: asyncio.Future[None] | None = None
         self._count: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._profit_wei = 0
-        self.ready = asyncio.Event()
 
     def statistics(self) -> PipelineStatistics:
         """Return the counters as they stand."""
-        count = self._count
         return PipelineStatistics(
             chain=self.chain,
             state=self._state,
             head=self._context.parent.number if self._context else 0,
-            blocks=count["blocks"],
-            pending=count["pending"],
-            found=count["found"],
-            simulated=count["simulated"],
-            sent=count["sent"],
-            landed=count["landed"],
-            lost=count["lost"],
-            profit_wei=self._profit_wei,
+            blocks=self._count["blocks"],
+            pending=self._count["pending"],
+            found=self._count["found"],
+            simulated=self._count["simulated"],
+            sent=self._count["sent"],
             skipped=dict(self._skipped),
             dropped=dict(self._dropped),
         )
 
+    def stop_after(self, target_block: int) -> None:
+        """Make no plan for a block later than `target_block`, and end when those are settled."""
+        self._last_target = target_block
+
+    async def idle(self) -> None:
+        """Return when nothing that was begun is still under way."""
+        while self._work:
+            await asyncio.wait(self._work)
+
     async def run(self) -> None:
-        """Follow the chain until cancelled, or until the last target block is settled."""
-        tasks = [asyncio.create_task(run()) for run in self._sources.run]
+        """Follow the chain until cancelled, or until the last target block is settled.
+
+        Raises:
+            InvariantBroken: what must always hold does not; nothing more is sent on this chain.
+        """
+        self._broken = asyncio.get_running_loop().create_future()
+        feeds = [asyncio.create_task(feed()) for feed in self._sources.run]
+        if self._sources.pending is not None:
+            feeds.append(asyncio.create_task(self._follow_pending(self._sources.pending)))
+        main = asyncio.create_task(self._follow())
         try:
-            async with asyncio.TaskGroup() as group:
-                watcher = group.create_task(self._watch(tasks))
-                if self._sources.pending is not None:
-                    pending = group.create_task(self._follow_pending(self._sources.pending))
-                else:
-                    pending = None
-                await self._start()
-                await self._follow_blocks()
-                watcher.cancel()
-                if pending is not None:
-                    pending.cancel()
-        except* InvariantBroken as broken:
-            self._state = "stopped"
-            _log.error("chain_stopped", chain=self.chain, reason=str(broken.exceptions[0]))
-            raise broken.exceptions[0] from None
+            await asyncio.wait([main, *feeds, self._broken], return_when=asyncio.FIRST_COMPLETED)
+            for done in (main, *feeds):
+                if done.done():
+                    done.result()
+            if self._broken.done():
+                self._broken.result()
+        except InvariantBroken as error:
+            self._state = "broken"
+            _log.error("chain_stopped", chain=self.chain, reason=str(error))
+            raise
         finally:
-            for task in tasks:
+            self._broken.cancel()
+            for task in (main, *feeds):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(main, *feeds, return_exceptions=True)
             await self._finish()
-
-    # ---- start and end
-
-    async def _start(self) -> None:
-        header = parse_header(
-            await self._sources.rpc.call("eth_getBlockByNumber", ["latest", False])
-        )
-        await self._stand_on(header, rebuild=False)
-        if self._carrier is not None:
-            await self._carrier.begin(header)
-        self._state = "active"
-        self.ready.set()
-        _log.info("chain_ready", chain=self.chain, head=header.number, mode=self._mode.value)
-        received_ns = self._clock.monotonic_ns()
-        self._pursue_all(self._scanner.on_start(self._require_context(), received_ns))
-
-    async def _stand_on(self, header: BlockHeader, *, rebuild: bool) -> None:
-        load = self._market.rebuild if rebuild else self._market.bootstrap
-        await load(self._sources.rpc, header.ref)
-        await self._prove_tokens(header)
-        self._context = self._network.next_context(
-            header, coinbase=self._coinbase, block_time_ms=self._block_time_ms
-        )
-
-    async def _prove_tokens(self, header: BlockHeader) -> None:
-        unproven = self._market.unproven()
-        if not unproven:
-            return
-        proofs = await self._prover.prove(unproven, header.ref)
-        self._market.mark_proven(proofs)
-        for proof in proofs:
-            if not proof.sound:
-                _log.warning(
-                    "token_set_aside", chain=self.chain, token=proof.token, reason=proof.reason
-                )
-
-    async def _watch(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        """End the pipeline when one of its sources ends: a silent source is never normal."""
-        if not tasks:
-            return
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if (error := task.exception()) is not None:
-                raise error
-        raise InvariantBroken(f"a source of chain {self.chain} ended; see the log before this line")
 
     async def _finish(self) -> None:
         """Let begun sends end, then record what is open: nothing leaves without a record."""
-        self._state = "stopped"
+        if self._state != "broken":
+            self._state = "stopped"
         if self._work:
             _, late = await asyncio.wait(self._work, timeout=STOP_GRACE_S)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         if self._carrier is not None:
-            self._settle(await self._carrier.close())
+            await self._carrier.close()
 
     # ---- blocks
 
-    async def _follow_blocks(self) -> None:
-        async for event in self._sources.blocks:
+    async def _follow(self) -> None:
+        """Take the chain up, and again whenever its node gave too little to go on."""
+        begun = False
+        while True:
+            try:
+                header = await self._sources.blocks.latest()
+                delta = await self._stand_on(header)
+                if self._carrier is not None and not begun:
+                    await self._carrier.begin(header)
+                begun = True
+                self._open_for_trade(delta)
+                if await self._follow_blocks(header):
+                    return
+            except Retryable as error:
+                self._state, self._context = "waiting for the node", None
+                self._dropped["node gave too little"] += 1
+                _log.warning("chain_waits", chain=self.chain, reason=str(error))
+                if not begun:
+                    raise
+                await self._clock.sleep(RETRY_S)
+
+    def _open_for_trade(self, delta: MarketDelta) -> None:
+        context = self._require_context()
+        self._state = "active"
+        self.ready.set()
+        _log.info(
+            "chain_ready", chain=self.chain, head=context.parent.number, mode=self._mode.value
+        )
+        self._pursue_all(self._scanner.on_block(delta, context, self._clock.monotonic_ns()))
+
+    async def _stand_on(self, header: BlockHeader) -> MarketDelta:
+        read = self._market.bootstrap if self._market.head is None else self._market.rebuild
+        delta = await read(self._sources.rpc, header.ref)
+        await self._prove_tokens(header)
+        self._context = self._next_context(header)
+        return delta
+
+    def _next_context(self, header: BlockHeader) -> BlockContext:
+        return self._sources.network.next_context(
+            header, coinbase=self._coinbase, block_time_ms=self._block_time_ms
+        )
+
+    async def _prove_tokens(self, header: BlockHeader) -> None:
+        unproven = self._market.unproven()
+        if unproven:
+            self._market.mark_proven(await self._prover.prove(unproven, header.ref))
+
+    async def _follow_blocks(self, after: BlockHeader) -> bool:
+        """Take blocks in until the source ends (False) or the run is complete (True)."""
+        async for event in self._sources.blocks.blocks(after):
             if isinstance(event, ChainReorganised):
                 await self._on_reorganised(event)
             else:
                 await self._on_block(event)
-            if self._is_done():
-                return
+            if self._is_complete():
+                return True
+        return True
 
-    def _is_done(self) -> bool:
+    def _is_complete(self) -> bool:
         if self._last_target is None or self._context is None:
             return False
-        still_open = self._carrier.open_bundles() if self._carrier is not None else 0
-        return self._context.parent.number >= self._last_target and still_open == 0
+        past = self._context.parent.number - self._last_target
+        if past < 0 or self._work:
+            return False
+        # An outcome is final that many blocks after its own; one more settles the last.
+        return self._carrier is None or not self._carrier.watched() or past > self._final_after + 1
 
     async def _on_block(self, block: BlockApplied) -> None:
-        head = self._require_context().parent
-        if block.header.number <= head.number:
-            self._dropped["block already applied"] += 1
-            return
-        if block.header.parent_hash != head.hash:
-            raise InvariantBroken(
-                f"block {block.header.number} of {self.chain} does not follow {head.hash}"
-            )
+        context = self._next_context(block.header)
         delta = self._market.apply(block)
-        context = self._network.next_context(
-            block.header, coinbase=self._coinbase, block_time_ms=self._block_time_ms
-        )
         self._context = context
         self._count["blocks"] += 1
-        settling = asyncio.create_task(self._settle_block(block))
-        if self._market.unproven():
+        settling = asyncio.create_task(self._settle(block))
+        try:
             await self._prove_tokens(block.header)
-        found = self._scanner.on_block(delta, context, block.received_ns)
-        # Lanes are free again only when the outcomes of the last block are known.
-        await settling
+            found = self._scanner.on_block(delta, context, block.received_ns)
+        finally:
+            # Lanes are free again only when the outcomes of the last block are known.
+            await settling
         self._pursue_all(found)
         await self._renew_waiting(block)
 
-    async def _settle_block(self, block: BlockApplied) -> None:
+    async def _settle(self, block: BlockApplied) -> None:
         if self._carrier is not None:
-            self._settle(await self._carrier.on_block(block))
-
-    def _settle(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            if outcome.kind is OutcomeKind.LANDED and not outcome.final:
-                self._count["landed"] += 1
-                self._profit_wei += outcome.profit_wei
-            elif outcome.kind in (OutcomeKind.NOT_LANDED, OutcomeKind.REJECTED):
-                self._count["lost"] += 1
+            await self._carrier.on_block(block)
 
     async def _on_reorganised(self, event: ChainReorganised) -> None:
-        _log.warning(
-            "chain_reorganised",
-            chain=self.chain,
-            abandoned=event.abandoned.number,
-            head=event.head.number,
-        )
-        self._state = "rebuilding"
-        self._context = None
+        self._state, self._context = "rebuilding", None
         self._count["reorganised"] += 1
         if self._carrier is not None:
             await self._carrier.on_reorganised(event)
-        await self._stand_on(event.head, rebuild=True)
-        self._state = "active"
+        self._open_for_trade(await self._stand_on(event.head))
 
     def _require_context(self) -> BlockContext:
         if self._context is None:
@@ -319,8 +336,8 @@ class ChainPipeline:
     async def _follow_pending(self, pending: AsyncIterator[PendingTx]) -> None:
         async for tx in pending:
             self._count["pending"] += 1
-            if self._context is None or not self.ready.is_set():
-                self._dropped["pending before the market was ready"] += 1
+            if self._context is None:
+                self._dropped["pending while there was no market"] += 1
                 continue
             if tx.to is None or not tx.data:
                 self._dropped["pending without a call"] += 1
@@ -329,7 +346,7 @@ class ChainPipeline:
                 self._waiting.pop(next(iter(self._waiting)))
                 self._dropped["pending forgotten"] += 1
             self._waiting[tx.hash] = _Waiting(tx, self._context.parent.number)
-            self._spawn(self._examine(tx, tx.received_ns))
+            self._spawn(self._examine(tx))
 
     async def _renew_waiting(self, block: BlockApplied) -> None:
         """Drop what the block included, and look again at what still waits."""
@@ -344,27 +361,37 @@ class ChainPipeline:
                 del self._waiting[tx_hash]
                 self._dropped["pending too old"] += 1
             else:
-                self._spawn(self._examine(waiting.tx, block.received_ns))
+                # What makes it worth a look now is the block, so latencies count from there.
+                self._spawn(self._examine(replace(waiting.tx, received_ns=block.received_ns)))
 
-    async def _examine(self, tx: PendingTx, received_ns: int) -> None:
+    async def _examine(self, tx: PendingTx) -> None:
         context = self._context
         if context is None or tx.max_fee_wei < context.base_fee_wei:
             self._dropped["pending below the base fee"] += 1
             return
+        if self._is_past_last_target(context.number):
+            return
         async with self._simulations:
+            if self._context is not context:
+                self._dropped["pending not executed: the head moved"] += 1
+                return
             effects = await self._simulator.effects(tx, context)
         if self._context is not context:
             self._dropped["pending effects void: the head moved"] += 1
-            return
-        if not effects.succeeded:
-            self._dropped["pending reverts"] += 1
-            return
-        self._pursue_all(self._scanner.on_pending(effects, context, received_ns))
+        elif not effects.succeeded:
+            self._dropped["pending fails"] += 1
+        else:
+            self._pursue_all(self._scanner.on_pending(effects, context))
 
     # ---- opportunities
 
+    def _is_past_last_target(self, target_block: int) -> bool:
+        return self._last_target is not None and target_block > self._last_target
+
     def _pursue_all(self, found: Sequence[Opportunity]) -> None:
         for opportunity in found:
+            if self._is_past_last_target(opportunity.target_block):
+                continue
             self._count["found"] += 1
             self._spawn(self._pursue(opportunity))
 
@@ -375,52 +402,60 @@ class ChainPipeline:
         except (Retryable, Rejected) as error:
             reason = f"failed: {error}"
         except asyncio.CancelledError:
-            reason = "stopped"
+            reason = "stopped: the daemon ended first"
         await recorded
         if reason:
             self._skipped[reason.partition(":")[0]] += 1
-            await self._journal.ended(self._skip(opportunity, reason))
+            outcome = self._skip(opportunity, reason)
+            if self._carrier is not None:
+                self._carrier.dropped(outcome)
+            await self._journal.ended(outcome)
 
     async def _try(self, opportunity: Opportunity) -> str:
-        """Carry an opportunity as far as the mode and the stages let it; return why it ended."""
-        if self._last_target is not None and opportunity.target_block > self._last_target:
-            return "after the last target block"
+        """Carry an opportunity as far as the mode lets it; return why it ended before a send."""
         if self._mode is Mode.OBSERVE:
             return "mode observe"
         if self._executor is None or self._operator is None:
-            return "no executor: the chain's config names none"
+            return "no executor: the chain's configuration names none, or no operator"
         context = self._context
         if context is None or context.parent != opportunity.parent:
-            return "void: the head moved"
+            return "void: the head moved before the proof"
         plan = encode(
             opportunity,
             executor=self._executor,
-            wrapped_native=self._wrapped_native,
+            wrapped_native=self._market.wrapped_native,
             last_block=opportunity.target_block,
             least_profit_wei=opportunity.gross_wei,
             at_ns=self._clock.monotonic_ns(),
         )
-        verdict = await self._simulator.prove(plan, sender=self._operator, context=context)
+        verdict = await self._simulator.prove(
+            plan,
+            sender=self._operator,
+            context=context,
+            gas_limit=min(GAS_ALLOWANCE * opportunity.gas_estimate, context.gas_limit // 2),
+        )
         self._count["simulated"] += 1
-        await self._journal.planned(plan)
-        await self._journal.judged(verdict)
+        self._record(self._journal.planned(plan))
+        self._record(self._journal.judged(verdict))
         if not verdict.succeeded:
             return f"simulation failed: {verdict.reason}"
         if verdict.realised_wei != opportunity.gross_wei:
-            self._market.set_aside_pools(
-                opportunity.pools,
-                f"simulation realised {verdict.realised_wei} wei "
-                f"where exact maths says {opportunity.gross_wei}",
-            )
-            return "inexact: simulation and exact maths disagree"
+            return self._distrust(opportunity, verdict.realised_wei)
         if self._context is not context:
-            return "void: the head moved"
-        if self._mode is Mode.SIMULATE or self._carrier is None:
+            return "void: the head moved during the proof"
+        if self._mode is Mode.SIMULATE and self._carrier is None:
             return "mode simulate"
+        assert self._carrier is not None
         reason = await self._carrier.carry(plan, verdict)
         if not reason:
             self._count["sent"] += 1
         return reason
+
+    def _distrust(self, opportunity: Opportunity, realised_wei: int) -> str:
+        why = f"simulation realised {realised_wei} wei, exact maths says {opportunity.gross_wei}"
+        for pool in opportunity.pools:
+            self._market.set_aside(pool, why)
+        return f"inexact: {why}"
 
     def _skip(self, opportunity: Opportunity, reason: str) -> Outcome:
         return Outcome(
@@ -435,6 +470,12 @@ class ChainPipeline:
             at_ns=self._clock.monotonic_ns(),
         )
 
+    # ---- work beside the loop
+
+    def _record(self, write: Coroutine[Any, Any, None]) -> None:
+        """Write without waiting: the journal keeps the order, so the intent comes after."""
+        self._spawn(write)
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._work.add(task)
@@ -442,14 +483,15 @@ class ChainPipeline:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
+        error = None if task.cancelled() else task.exception()
         if error is None:
             return
-        if isinstance(error, SearcherError):
-            self._dropped[type(error).__name__] += 1
-            _log.warning("work_failed", chain=self.chain, error=str(error))
-        else:
-            _log.error("work_crashed", chain=self.chain, exc_info=error)
-            self._dropped["crashed"] += 1
+        if isinstance(error, SearcherError) and not isinstance(error, InvariantBroken):
+            self._dropped[f"failed with {type(error).__name__}"] += 1
+            _log.warning("work_failed", chain=self.chain, reason=str(error))
+            return
+        _log.error("work_crashed", chain=self.chain, exc_info=error)
+        if self._broken is not None and not self._broken.done():
+            broken = InvariantBroken(f"{self.chain} met an error it does not know: {error!r}")
+            broken.__cause__ = error
+            self._broken.set_exception(broken)
