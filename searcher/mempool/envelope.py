@@ -73,8 +73,8 @@ def parse_pending(
     if chain_id is not None and signed.chain_id not in (None, chain_id):
         raise Unprovable("wrong_chain", f"signed for chain {signed.chain_id}, not {chain_id}")
     sender = _recover(signed)
-    if sender != _text(tx, "from"):
-        raise Unprovable("sender", f"signed by {sender}, but `from` says {tx['from']}")
+    if sender != str(tx.get("from")).lower():
+        raise Unprovable("sender", f"signed by {sender}, but `from` says {tx.get('from')}")
     tx_type = _type(tx)
     dynamic = tx_type in (_DYNAMIC_FEE, _SET_CODE)
     to = tx.get("to")

@@ -29,6 +29,7 @@ _SHARE: Final = 10
 _LEAST_AMOUNT: Final = 10_000
 """Moved where the pool has it: a fee of a basis point shows."""
 _TOKENS_PER_RUN: Final = 16
+_NO_BALANCE: Final = "balanceOf gives no balance"
 
 
 def _account(name: str) -> Address:
@@ -78,7 +79,7 @@ class _Case(Struct):
             return f"transfer returns 0x{move.return_data.hex()} instead of true"
         balances = [_balance(reading) for reading in (*results[:2], *results[3:])]
         if None in balances:
-            return "balanceOf gives no balance"
+            return _NO_BALANCE
         sent_before, received_before, sent_after, received_after = (b or 0 for b in balances)
         if received_after - received_before != self.amount:
             return f"transfer delivers {received_after - received_before} of {self.amount}"
@@ -128,7 +129,7 @@ class SimulatedTokenProver:
         self, tokens: Sequence[tuple[Address, Address]], context: BlockContext
     ) -> list[TokenProof]:
         readings = [_balance_of(token, holder) for token, holder in tokens]
-        held = map(_balance, await self._simulator.run(context, readings, validate=False))
+        held = [_balance(r) for r in await self._simulator.run(context, readings, validate=False)]
         cases = [
             _Case(token, holder, _amount(balance or 0))
             for (token, holder), balance in zip(tokens, held, strict=True)
@@ -136,8 +137,8 @@ class SimulatedTokenProver:
         calls = [call for case in cases if case.amount for call in case.calls()]
         results = await self._simulator.run(context, calls, validate=False) if calls else []
         proofs, at = [], 0
-        for case in cases:
-            reason = "the pool holds none of it"
+        for case, balance in zip(cases, held, strict=True):
+            reason = _NO_BALANCE if balance is None else "the pool holds none of it"
             if case.amount:
                 size = len(case.calls())
                 reason = case.objection(results[at : at + size])

@@ -111,7 +111,16 @@ class EthSimulate(Simulator):
     def _check_block(
         self, context: BlockContext, block: Mapping[str, Any], *, validate: bool
     ) -> None:
-        """Make sure that the block's environment is the one asked for."""
+        """Make sure that the block and its environment are the ones asked for.
+
+        geth names the parent; Anvil leaves it zero.
+        """
+        parent = int(block.get("parentHash") or "0x0", 16)
+        if parent and parent != int(context.parent.hash, 16):
+            raise Retryable(
+                f"the node at {self._rpc.name} simulated on block 0x{parent:064x}, "
+                f"not on {context.parent.hash}: wait for the chain to settle"
+            )
         base_fee_wei = int(block.get("baseFeePerGas") or "0x0", 16)
         simulated = (
             int(block["number"], 16),

@@ -134,6 +134,7 @@ def test_any_transaction_is_rebuilt(*, nonce, value, gas, price, data, creates, 
         ({"value": "0x1"}, "hash"),
         ({"input": "0x"}, "hash"),
         ({"from": TO}, "sender"),
+        ({"from": None}, "sender"),
         ({"chainId": "0x38"}, "hash"),
         ({"nonce": None}, "malformed"),
         ({"nonce": "7"}, "malformed"),
@@ -151,6 +152,24 @@ def test_a_body_that_is_not_what_was_signed_is_refused_by_cause(change, cause):
     with pytest.raises(Unprovable) as caught:
         parse_pending("c", {**signed_json(KINDS["1559"]), **change}, 0)
     assert caught.value.cause == cause
+
+
+junk = st.none() | st.integers() | st.text(max_size=6) | st.just("0x") | st.lists(st.text())
+fields_of_a_body = sorted({*signed_json(KINDS["1559"]), "gasPrice"} - {"raw"})
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    change=st.dictionaries(st.sampled_from(fields_of_a_body), junk, min_size=1, max_size=3),
+)
+def test_rubbish_is_refused_and_raises_nothing_else(*, kind, change):
+    body = signed_json(KINDS[kind])
+    try:
+        tx = parse_pending("c", {**body, **change}, 0)
+    except Unprovable:
+        return
+    assert tx.raw == body["raw"]
 
 
 def test_a_signature_that_no_chain_accepts_is_refused():
