@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 
 import numpy as np
 
@@ -142,7 +142,7 @@ def every_cycle(pools, start, hops_most):
     for hops in range(2, hops_most + 1):
         for middle in permutations(sorted(tokens), hops - 1):
             stops = (start, *middle, start)
-            ways = [edges.get(pair, []) for pair in zip(stops, stops[1:], strict=False)]
+            ways = [edges.get(pair, []) for pair in pairwise(stops)]
             for cycle in product(*ways):
                 if len({edge >> 1 for edge in cycle}) == hops:
                     yield cycle
