@@ -6,7 +6,7 @@ has one piece: there Newton's first step is the closed form.
 """
 
 # Kernels take arrays by position and are one loop each, branches included.
-# ruff: noqa: PLR0917, C901
+# ruff: noqa: PLR0917
 
 from __future__ import annotations
 

@@ -22,9 +22,7 @@ def test_outputs_equal_the_protocols_own_cases(vectors):
 
 
 def test_outputs_equal_a_forks_router_on_chain(vectors):
-    pool = vectors(
-        "onchain-quotes/chain_data/8453/pancakeswap_v2_weth_usdbc_block_46875151.json"
-    )
+    pool = vectors("onchain-quotes/chain_data/8453/pancakeswap_v2_weth_usdbc_block_46875151.json")
     golden = vectors("onchain-quotes/golden/test_pancakeswap_v2_router_get_amounts_out.json")
     fee_pips = pool["fee_numer"] * 1_000_000 // pool["fee_denom"]
     both = (pool["reserves_token0"], pool["reserves_token1"])

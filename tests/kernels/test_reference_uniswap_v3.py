@@ -40,9 +40,7 @@ def pool_at(price, positions):
 
 def vector_pool(case):
     pool = case["pool"]
-    positions = [
-        (p["tick_lower"], p["tick_upper"], int(p["liquidity"])) for p in pool["positions"]
-    ]
+    positions = [(p["tick_lower"], p["tick_upper"], int(p["liquidity"])) for p in pool["positions"]]
     return pool_at(int(pool["starting_sqrt_price_x96"]), positions)
 
 
@@ -103,13 +101,10 @@ def test_swaps_equal_the_contracts_snapshots(vectors):
         assert result.amount0 == int(expected["amount0Delta"]), case["id"]
         assert result.amount1 == int(expected["amount1Delta"]), case["id"]
         assert result.tick == expected["tickAfter"], case["id"]
-    assert len(cases) == 240
-    assert refused < len(cases)
+    assert (len(cases), refused) == (240, 50)
 
 
 def _amount(swap_case):
-    if swap_case["amount_specified"] is None:
-        return 2**255 - 1
     amount = int(swap_case["amount_specified"])
     return -abs(amount) if swap_case["kind"] == "exact_out" else amount
 
