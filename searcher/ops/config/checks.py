@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from searcher.ops.config.schema import (
     known_keys,
     shape,
 )
+from searcher.ops.redaction import Redactor
 
 
 class DocumentCheck:
@@ -71,9 +73,15 @@ class DocumentCheck:
                     hint = did_you_mean(name, registry.names())
                     self.report(path, f"there is no {registry.kind} called {name!r}", hint)
 
-    def report(self, path: KeyPath, what: str, remedy: str, *, of_key: bool = False) -> None:
-        """Note a fault at `path` (inside the document)."""
-        self.problems.append(self.problem(path, what, remedy, of_key=of_key))
+    def report(
+        self, path: KeyPath, what: str, remedy: str, *, of_key: bool = False, hide: bool = False
+    ) -> None:
+        """Note a fault at `path` (inside the document); `hide` keeps the value out of its line."""
+        problem = self.problem(path, what, remedy, of_key=of_key)
+        if hide:
+            origin = dataclasses.replace(problem.origin, line=_without_value(problem.origin.line))
+            problem = dataclasses.replace(problem, origin=origin)
+        self.problems.append(problem)
 
     def problem(self, path: KeyPath, what: str, remedy: str, *, of_key: bool = False) -> Problem:
         """Return a fault at `path` (inside the document); what a reference named is masked."""
@@ -81,7 +89,8 @@ class DocumentCheck:
             shown = self.references[place]
             what, remedy = what.replace(value, shown), remedy.replace(value, shown)
         full = (*self._document.prefix, *path)
-        return Problem(full, what, remedy, self.origin(path, of_key=of_key))
+        redact = Redactor()
+        return Problem(full, redact(what), redact(remedy), self.origin(path, of_key=of_key))
 
     def origin(self, path: KeyPath, *, of_key: bool = False) -> Origin:
         """Return where the value at `path` comes from, which may be an override."""
@@ -134,6 +143,12 @@ class DocumentCheck:
         table = kind_at(model, inside[:-1], data)
         owner = shape(table).settings
         field = owner.model_fields.get(str(inside[-1])) if owner and inside else None
+        # Only text can be a secret pasted by mistake; a number out of range is worth showing.
+        hide = (
+            owner is not None
+            and owner.model_config.get("hide_input_in_errors", False)
+            and isinstance(error["input"], str)
+        )
         if error["type"] == "extra_forbidden":
             what, remedy = faults.unknown_key(full, known_keys(table, data))
         elif error["type"] == "missing":
@@ -141,9 +156,9 @@ class DocumentCheck:
         else:
             extra = field.json_schema_extra if field else None
             unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-            hide = bool(owner and owner.model_config.get("hide_input_in_errors"))
             what, remedy = faults.wrong_value(error, full or ("the file",), unit=unit, hide=hide)
-        self.report(full, what, remedy, of_key=error["type"] == "extra_forbidden")
+        of_key = error["type"] in ("extra_forbidden", "missing")
+        self.report(full, what, remedy, of_key=of_key, hide=hide and not of_key)
 
     def _plug_below(self, kind: Any, data: Any, path: KeyPath) -> Any:
         """Return `data` with the tables that choose a plug-in replaced by the validated choice."""
@@ -204,6 +219,11 @@ class DocumentCheck:
         own = {key: value for key, value in data.items() if key != table.selector}
         settings = self._validate(model, own, path)
         return None if settings is None else Plugged(table.selector, str(name), plugin, settings)
+
+
+def _without_value(line: str) -> str:
+    name, equals, _ = line.partition("=")
+    return f"{name}{equals} …" if equals else "…"
 
 
 def _left_out(model: type[Settings]) -> dict[str, Any]:

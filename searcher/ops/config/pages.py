@@ -129,8 +129,8 @@ def _key(name: Any) -> str:
 
 
 _TEMPLATE_HEAD = """\
-# Made with `searcher config template {name}`. Change the values; the comments are those of the code,
-# and `searcher config explain KEY` says them again.
+# Made with `searcher config template {name}`. Change the values; the comments are the
+# code's own, and `searcher config explain KEY` says them again.
 """
 
 _HEAD = """\

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from searcher.domain.errors import Misconfigured
+from searcher.submission.secret_reference import read_private_file
 
 _REFERENCE = re.compile(r"(env|file):(.+)\Z", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
 
 
 def is_reference(text: str) -> bool:
@@ -56,14 +55,7 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
 
 def _from_file(name: str) -> str:
     path = Path(os.path.expandvars(name)).expanduser()
-    try:
-        mode = path.stat().st_mode
-        if mode & _READABLE_BY_OTHERS:
-            raise Misconfigured(f"{path} can be read by others: chmod 600 {path}")
-        value = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise Misconfigured(f"{path} cannot be read: {reason}") from error
+    value = read_private_file(path).strip()
     if not value:
         raise Misconfigured(f"{path} is empty: put the value in it")
     return value

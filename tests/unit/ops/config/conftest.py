@@ -16,11 +16,15 @@ from searcher.ops.config.schema import Plugged, PluginTable
 
 RELAY_PLUGIN = '''
 """A relay of the tests."""
+from pydantic import ConfigDict
 from searcher.domain.settings import Settings, knob
 
 class Relay:
     class Config(Settings):
+        model_config = ConfigDict(hide_input_in_errors=True)
+
         url: str = knob(why="where it listens")
+        variable: str = knob("NAME", why="where the key is", pattern="^[A-Z]+$")
         timeout_ms: int = knob(500, why="how long it may take", unit="ms", ge=1, le=5000)
 
 PLUGIN = Relay

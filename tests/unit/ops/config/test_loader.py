@@ -245,10 +245,26 @@ def test_a_reference_to_a_file_wants_it_private(read: Read, folder: Path):
     secret.chmod(0o644)
     put(folder, "chains/alpha.toml", "env:ALPHA_URL", f"file:{secret}")
     (fault,) = faults(read)
-    assert fault.what == f"http_url: {secret} can be read by others"
-    assert fault.remedy == f"chmod 600 {secret}"
+    assert fault.what == f"http_url: {secret} can be read by others than its owner"
+    assert fault.remedy == f"run chmod 600 {secret}"
     secret.chmod(0o600)
     assert read().config.alpha.node.http_url == "https://node.example/key"
+
+
+def test_a_faulty_line_shows_no_credentials(read: Read, folder: Path):
+    put(folder, "chains/alpha.toml", '"env:ALPHA_URL"', '["https://me:pass@node.example/k3y"]')
+    (fault,) = faults(read)
+    assert 'http_url = ["https://node.example/***"]' in fault.render()
+    assert "k3y" not in fault.render()
+    assert "pass" not in fault.render()
+
+
+def test_a_key_pasted_where_its_name_belongs_is_not_shown(read: Read, folder: Path):
+    key = "0x" + "5e" * 32
+    put(folder, "chains/alpha.toml", '"courier"', f'"courier"\nvariable = "{key}"')
+    (fault,) = faults(read)
+    assert fault.path[-1] == "variable"
+    assert "5e5e" not in fault.render()
 
 
 def test_the_fingerprint_changes_with_any_value_and_nothing_else(read: Read):
