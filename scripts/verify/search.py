@@ -6,6 +6,7 @@ where the marginal rate of the whole cycle crosses one. Exact integers say what 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ GAS_BASE = 60_000
 GAS_SWAP = {"uniswap_v2": 65_000, "uniswap_v3": 90_000}
 
 BISECTIONS = 44
-EXACT_TRIES = 6
+EXACT_TRIES = 12
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -81,12 +82,13 @@ class Universe:
         self.pools = tuple(pools)
         self.wrapped_native = wrapped_native
         self.steps = tuple(Step(p, way) for p in self.pools for way in (True, False))
+        self._gas = np.array([GAS_SWAP[step.pool.protocol] for step in self.steps], dtype=float)
         self._by_token: dict[str, list[int]] = {}
         for index, step in enumerate(self.steps):
             self._by_token.setdefault(step.token_in, []).append(index)
-        found = [list(self._cycles(start, most_hops)) for start in dict.fromkeys(start_tokens)]
+        starts = dict.fromkeys(start_tokens)
         by_length: dict[int, list[tuple[int, ...]]] = {}
-        for cycle in chain.from_iterable(found):
+        for cycle in chain.from_iterable(self._cycles(start, most_hops) for start in starts):
             by_length.setdefault(len(cycle), []).append(cycle)
         self.cycles: tuple[Ints, ...] = tuple(
             np.array(by_length[n], dtype=np.intp) for n in sorted(by_length)
@@ -127,36 +129,40 @@ class Universe:
         """
         table = Table(self.steps, states)
         winner: Best | None = None
-        for route, amount in self._sized(table, touched):
+        for route, amount in self._sized(table, touched, base_fee):
             priced = self._priced(states, route, amount, base_fee)
             if priced and priced.net_wei > 0 and (not winner or priced.net_wei > winner.net_wei):
                 winner = priced
         return winner
 
     def _sized(
-        self, table: Table, touched: frozenset[str] | None
+        self, table: Table, touched: frozenset[str] | None, base_fee: int
     ) -> Iterable[tuple[tuple[Step, ...], int]]:
-        """Size every cycle that pays at the margin; yields the most valuable of each start."""
-        rows = [i for i, p in enumerate(self.pools) if touched is None or p.address in touched]
-        wanted = np.zeros(len(self.pools), dtype=bool)
-        wanted[rows] = True
-        ranked: dict[str, list[tuple[float, tuple[int, ...], int]]] = {}
+        """Size every cycle that pays at the margin; gives the most valuable and their inputs."""
+        wanted = np.array([touched is None or p.address in touched for p in self.pools])
+        worth = self._native_rates(table)
+        ranked: list[tuple[float, tuple[int, ...], float]] = []
         for cycles in self.cycles:
             pays = table.log_rate[cycles].sum(axis=1) > 0
             chosen = cycles[pays & wanted[cycles // 2].any(axis=1)]
-            if not len(chosen):
-                continue
             amounts = table.optimal_inputs(chosen)
             gains = table.through(chosen, amounts)[0] - amounts
-            for cycle, amount, gain in zip(chosen, amounts, gains, strict=True):
-                if gain > 0:
-                    key = tuple(int(i) for i in cycle)
-                    start = self.steps[key[0]].token_in
-                    ranked.setdefault(start, []).append((float(gain), key, int(amount)))
-        for sized in ranked.values():
-            sized.sort(reverse=True)
-            for _, key, amount in sized[:EXACT_TRIES]:
-                yield tuple(self.steps[i] for i in key), amount
+            gas = GAS_BASE + self._gas[chosen].sum(axis=1)
+            values = gains * worth[chosen[:, 0]] - gas * float(base_fee)
+            ranked.extend(
+                (float(values[at]), tuple(chosen[at].tolist()), float(amounts[at]))
+                for at in np.flatnonzero(values > 0)
+            )
+        for _, cycle, amount in heapq.nlargest(EXACT_TRIES, ranked):
+            yield tuple(self.steps[i] for i in cycle), int(amount)
+
+    def _native_rates(self, table: Table) -> Floats:
+        """Give for each step what its input token is worth at most, in wrapped native."""
+        rates = {self.wrapped_native: 1.0}
+        for step, rate in zip(self.steps, np.exp(table.log_rate), strict=True):
+            if step.token_out == self.wrapped_native:
+                rates[step.token_in] = max(rates.get(step.token_in, 0.0), float(rate))
+        return np.array([rates.get(step.token_in, 0.0) for step in self.steps])
 
     def _priced(
         self, states: Mapping[str, State], route: tuple[Step, ...], amount: int, base_fee: int

@@ -77,10 +77,7 @@ def test_concentrated_swaps_are_the_contracts():
         state = concentrated(
             int(setting["starting_sqrt_price_x96"]),
             expected["tickBefore"],
-            [
-                (p["tick_lower"], p["tick_upper"], int(p["liquidity"]))
-                for p in setting["positions"]
-            ],
+            [(p["tick_lower"], p["tick_upper"], int(p["liquidity"])) for p in setting["positions"]],
         )
         limit = swap["sqrt_price_limit_x96"]
         taken, given, _ = state.swap(
