@@ -7,13 +7,23 @@ compared with the pools' storage at both ends of the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from verify.curves import Concentrated, ConstantProduct, Pool, State
-from verify.node import Node, address_of, in_order, signed, topic, view, words
-from verify.run import FEE_ON_TRANSFER, ChainRun
+from verify.node import (
+    NOBODY,
+    Node,
+    address_of,
+    calldata,
+    in_order,
+    signed,
+    topic,
+    view,
+    words,
+)
+from verify.run import ChainRun, Dex
 
 PAIR_CREATED = topic("PairCreated(address,address,address,uint256)")
 POOL_CREATED = topic("PoolCreated(address,address,uint24,int24,address)")
@@ -69,28 +79,56 @@ def read_history(node: Node, run: ChainRun) -> History:
 
 def discover(node: Node, run: ChainRun) -> dict[str, Pool]:
     """Find the pools of the run's DEXes between known tokens that move what they say."""
-    pools: dict[str, Pool] = {}
-    usable = {a for a, token in run.tokens.items() if token.quirk != FEE_ON_TRANSFER}
-    for dex in run.dexes:
-        created = PAIR_CREATED if dex.protocol == "uniswap_v2" else POOL_CREATED
-        query = {
-            "address": dex.factory,
-            "topics": [created],
-            "fromBlock": hex(dex.first_block),
-            "toBlock": hex(run.last_block),
-        }
-        for log in node.call("eth_getLogs", query):
-            token0, token1 = address_of(log["topics"][1]), address_of(log["topics"][2])
-            if token0 not in usable or token1 not in usable:
-                continue
-            data = words(log["data"])
-            if dex.protocol == "uniswap_v2":
-                address, fee, spacing = address_of(data[0]), dex.fee_pips, 0
-            else:
-                address, fee = address_of(data[1]), int(log["topics"][3], 16)
-                spacing = signed(data[0])
-            pools[address] = Pool(address, dex.name, dex.protocol, token0, token1, fee, spacing)
-    return pools
+    pools = {pool.address: pool for dex in run.dexes for pool in _created(node, run, dex)}
+    listed = {a: p for a, p in pools.items() if {p.token0, p.token1} <= run.tokens.keys()}
+    short = {t for t in run.tokens if not _moves_its_amount(node, listed, t, run.last_block)}
+    return {a: p for a, p in listed.items() if not {p.token0, p.token1} & short}
+
+
+def _created(node: Node, run: ChainRun, dex: Dex) -> Iterator[Pool]:
+    paired = dex.protocol == "uniswap_v2"
+    query = {
+        "address": dex.factory,
+        "topics": [PAIR_CREATED if paired else POOL_CREATED],
+        "fromBlock": hex(dex.first_block),
+        "toBlock": hex(run.last_block),
+    }
+    for log in node.call("eth_getLogs", query):
+        tokens = address_of(log["topics"][1]), address_of(log["topics"][2])
+        data = words(log["data"])
+        if paired:
+            yield Pool(address_of(data[0]), dex.name, dex.protocol, *tokens, dex.fee_pips)
+        else:
+            fee, spacing = int(log["topics"][3], 16), signed(data[0])
+            yield Pool(address_of(data[1]), dex.name, dex.protocol, *tokens, fee, spacing)
+
+
+def _moves_its_amount(node: Node, pools: Mapping[str, Pool], token: str, block: int) -> bool:
+    """Try a transfer out of a pool: a token that takes a fee shows, whatever it is said to be."""
+    holder, held = richest(node, pools.values(), token, block)
+    if held == 0:
+        return True
+    amount = max(1, held // 1000)
+    calls = [
+        {
+            "from": holder,
+            "to": token,
+            "data": calldata("transfer(address,uint256)", int(NOBODY, 16), amount),
+        },
+        view(token, "balanceOf(address)", int(NOBODY, 16)),
+    ]
+    payload = {"blockStateCalls": [{"calls": calls}], "validation": False}
+    sent, balance = node.call("eth_simulateV1", payload, hex(block))[0]["calls"]
+    return int(sent["status"], 16) == 1 and words(balance["returnData"]) == [amount]
+
+
+def richest(node: Node, pools: Iterable[Pool], token: str, block: int) -> tuple[str, int]:
+    """Find the pool that holds most of a token, and how much; ("", 0) when none holds any."""
+    holders = [p.address for p in pools if token in {p.token0, p.token1}]
+    reads = [view(token, "balanceOf(address)", int(holder, 16)) for holder in holders]
+    held = node.batch([("eth_call", [read, hex(block)]) for read in reads])
+    amounts = (int(h, 16) for h in held)
+    return max(zip(holders, amounts, strict=True), key=lambda pair: pair[1], default=("", 0))
 
 
 def _pool_logs(node: Node, run: ChainRun, pools: Mapping[str, Pool]) -> list[dict[str, Any]]:

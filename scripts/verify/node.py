@@ -13,6 +13,8 @@ from eth_utils.crypto import keccak
 
 BATCH = 200
 WORD = 64
+# An account that nobody uses: it stands in where a trial needs a party without a past.
+NOBODY = "0x00000000000000000000000000000000005e1fc4"
 
 
 class NodeFault(Exception):

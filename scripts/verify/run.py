@@ -10,7 +10,6 @@ import orjson
 
 OUTCOMES = frozenset({"landed", "not_landed", "rejected", "unresolved", "skipped"})
 PROTOCOLS = frozenset({"uniswap_v2", "uniswap_v3"})
-FEE_ON_TRANSFER = "fee_on_transfer"
 
 
 class Unreadable(Exception):
@@ -19,12 +18,10 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Token:
-    """A token of the run; `quirk` is None for one that moves what it says."""
+    """A token of the run."""
 
     name: str
     address: str
-    decimals: int
-    quirk: str | None
 
 
 @dataclass(frozen=True)
@@ -96,9 +93,7 @@ def read_run(raw: bytes) -> tuple[int, tuple[ChainRun, ...]]:
 def _chain(raw: Mapping[str, Any], index: int) -> ChainRun:
     try:
         tokens = {
-            str(t["address"]).lower(): Token(
-                name, str(t["address"]).lower(), t["decimals"], t["quirk"]
-            )
+            str(t["address"]).lower(): Token(name, str(t["address"]).lower())
             for name, t in raw["tokens"].items()
         }
         by_name = {token.name: token.address for token in tokens.values()}

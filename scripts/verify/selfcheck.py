@@ -8,15 +8,13 @@ for that input, and refuses one unit more. Neither needs a router or a quoter on
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from verify.curves import MAX_SQRT_PRICE, MIN_SQRT_PRICE, Concentrated, Pool, State
-from verify.history import History
-from verify.node import Node, NodeFault, calldata, signed, view, words
+from verify.history import History, richest
+from verify.node import NOBODY, Node, NodeFault, calldata, signed, words
 
-ASKER = "0x00000000000000000000000000000000005e1fc4"
 # The first word of its input is whom to call, the rest with what; it returns whatever comes back.
 # Called back by a pool (selector fa461e33), it reverts with the two amounts that it was given.
 ASKER_CODE = (
@@ -80,33 +78,22 @@ def _drawn(node: Node, history: History, chance: random.Random) -> Question | No
         return None
     pool = history.pools[chance.choice(sorted(states))]
     token = pool.token0 if zero_for_one else pool.token1
-    holder, held = _holder(node, history.pools, pool, token, block)
+    others = [p for p in history.pools.values() if p != pool]
+    holder, held = richest(node, others, token, block)
     if held == 0:
         return None
     amount = max(1, int(held ** chance.random()))
     return Question(pool, states[pool.address], block, zero_for_one, amount, holder)
 
 
-def _holder(
-    node: Node, pools: Mapping[str, Pool], pool: Pool, token: str, block: int
-) -> tuple[str, int]:
-    """Find the other pool that holds most of a token: it stands in as a rich sender."""
-    others = [p.address for p in pools.values() if p != pool and token in {p.token0, p.token1}]
-    reads = [view(token, "balanceOf(address)", int(other, 16)) for other in others]
-    held = node.batch([("eth_call", [read, hex(block)]) for read in reads])
-    return max(
-        zip(others, (int(h, 16) for h in held), strict=True), key=lambda x: x[1], default=("", 0)
-    )
-
-
 def _concentrated(node: Node, question: Question) -> str | None:
     limit = MIN_SQRT_PRICE + 1 if question.zero_for_one else MAX_SQRT_PRICE - 1
     swap = calldata(
         "swap(address,bool,int256,uint160,bytes)",
-        *(int(ASKER, 16), int(question.zero_for_one), question.amount, limit, 160, 0),
+        *(int(NOBODY, 16), int(question.zero_for_one), question.amount, limit, 160, 0),
     )
-    call = {"to": ASKER, "data": f"0x{int(question.pool.address, 16):064x}{swap[2:]}"}
-    answer = node.call("eth_call", call, hex(question.block), {ASKER: {"code": ASKER_CODE}})
+    call = {"to": NOBODY, "data": f"0x{int(question.pool.address, 16):064x}{swap[2:]}"}
+    answer = node.call("eth_call", call, hex(question.block), {NOBODY: {"code": ASKER_CODE}})
     amounts = [signed(word) for word in words(answer)]
     if len(amounts) != 2:
         return f"answers {answer}"
@@ -121,8 +108,8 @@ def _pair(node: Node, question: Question) -> str | None:
     calls: list[dict[str, Any]] = [{"from": question.holder, "to": question.token, "data": pay}]
     for out in (ours + 1, ours)[: 2 if ours else 1]:
         sides = (0, out) if question.zero_for_one else (out, 0)
-        taken = calldata("swap(uint256,uint256,address,bytes)", *sides, int(ASKER, 16), 128, 0)
-        calls.append({"from": ASKER, "to": pair, "data": taken})
+        taken = calldata("swap(uint256,uint256,address,bytes)", *sides, int(NOBODY, 16), 128, 0)
+        calls.append({"from": NOBODY, "to": pair, "data": taken})
     payload = {"blockStateCalls": [{"calls": calls}], "validation": False}
     results = node.call("eth_simulateV1", payload, hex(question.block))[0]["calls"]
     paid, more, *exact = (int(result["status"], 16) == 1 for result in results)
