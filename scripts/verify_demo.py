@@ -24,7 +24,7 @@ import orjson
 from verify.history import HistoryBroken, read_history
 from verify.money import Money, prove_money
 from verify.node import Node, NodeFault
-from verify.reach import Fates, Reach, opportunities, score
+from verify.reach import Activity, Reach, opportunities, score
 from verify.run import ChainRun, Unreadable, read_run
 from verify.search import Universe
 from verify.selfcheck import self_check
@@ -87,11 +87,11 @@ def prove(run: ChainRun, *, quotes: int = 0, seed: int = 0) -> Proof:
         chain_id = int(node.call("eth_chainId"), 16)
         if chain_id != run.chain_id:
             raise NodeFault(f"{run.http_url} is chain {chain_id}, the run says {run.chain_id}.")
+        head = int(node.call("eth_blockNumber"), 16)
+        if head < run.last_block:
+            raise NodeFault(f"{run.http_url} ends at block {head}, the run at {run.last_block}.")
         asked = range(run.first_block, run.last_block + 1)
         blocks = node.batch([("eth_getBlockByNumber", [hex(n), True]) for n in asked])
-        if None in blocks:
-            missing = asked[blocks.index(None)]
-            raise NodeFault(f"{run.http_url} has no block {missing}, which the run spans.")
         money = prove_money(node, run, blocks)
         history = read_history(node, run)
         universe = Universe(
@@ -100,11 +100,14 @@ def prove(run: ChainRun, *, quotes: int = 0, seed: int = 0) -> Proof:
             wrapped_native=run.wrapped_native,
             most_hops=run.most_hops,
         )
-        searched = list(opportunities(node, run, history, universe, blocks))
+        activity = Activity(run, node, blocks)
+        searched = list(
+            opportunities(node, run, history, universe, blocks, private=activity.private)
+        )
         reach = score(
             run,
             searched,
-            Fates(run, node, blocks),
+            activity,
             base_fees={int(b["number"], 16): int(b["baseFeePerGas"], 16) for b in blocks},
             cycles=universe.count,
         )

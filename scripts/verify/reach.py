@@ -23,10 +23,13 @@ from typing import Any
 
 from verify.history import STATE_TOPICS, History, States, fold
 from verify.node import Node
-from verify.run import ChainRun, Claim
+from verify.run import ChainRun, Claim, RelayRecord
 from verify.search import Best, Universe
 
 Trigger = tuple[str, ...]
+
+# The relay's words for a bundle that another one may have spoilt.
+_BEATEN = frozenset({"outbid", "reverted", "bad_nonce"})
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,11 @@ def opportunities(
     history: History,
     universe: Universe,
     blocks: Sequence[Mapping[str, Any]],
+    *,
+    private: frozenset[str],
 ) -> Iterator[tuple[int, Trigger, Best | None]]:
     """Search every state of the run; yields also the states that offer nothing, as None."""
-    candidates = [(block, tx) for block in blocks for tx in _followable(run, block)]
+    candidates = [(block, tx) for block in blocks for tx in _followable(run, block, private)]
     results = node.batch([_alone(block, tx) for block, tx in candidates])
     logs_of: dict[int, list[tuple[str, list[Any]]]] = {}
     for (block, tx), result in zip(candidates, results, strict=True):
@@ -86,15 +91,17 @@ def opportunities(
                 yield number, (tx_hash,), universe.best(after, base_fee, touched=touched)
 
 
-def _followable(run: ChainRun, block: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _followable(
+    run: ChainRun, block: Mapping[str, Any], private: frozenset[str]
+) -> Iterator[Mapping[str, Any]]:
     seen: set[str] = set()
     for tx in block["transactions"]:
         sender, call = str(tx["from"]).lower(), str(tx["input"])
         first = sender not in seen
         seen.add(sender)
-        private = str(tx["hash"]).lower() in run.private_txs
+        hidden = str(tx["hash"]).lower() in private
         # A transaction without calldata moves native currency only, and so changes no pool.
-        if first and not private and sender not in run.operators and call != "0x":
+        if first and not hidden and sender not in run.operators and call != "0x":
             yield tx
 
 
@@ -115,45 +122,75 @@ def _alone(block: Mapping[str, Any], tx: Mapping[str, Any]) -> tuple[str, list[A
     return "eth_simulateV1", [payload, hex(int(block["number"], 16) - 1)]
 
 
-class Fates:
-    """Tells what became of a claim, from the blocks' transactions and the relay's own account."""
+class Activity:
+    """Who did what in the run's blocks: what the blocks hold, and what the relay says of it."""
 
     def __init__(self, run: ChainRun, node: Node, blocks: Sequence[Mapping[str, Any]]) -> None:
-        self._run = run
+        self._operators = run.operators
+        self._touches = _touches(node, run)
         self._senders = {
             str(tx["hash"]).lower(): str(tx["from"]).lower()
             for block in blocks
             for tx in block["transactions"]
         }
-        self._touches = _touches(node, run)
-        self._outbid = {
-            str(h).lower()
-            for stat in run.relay_stats
-            if stat.get("reason") == "outbid"
-            for h in stat.get("txs", ())
+        self._bundles = {record.bundle_hash: record for record in run.relay_stats}
+        self._record_of = {record.transactions[-1]: record for record in run.relay_stats}
+        self.private = run.private_txs | {
+            tx_hash
+            for record in run.relay_stats
+            if record.fate == "landed"
+            for tx_hash in self._own_part(record)
         }
 
-    def of(self, claim: Claim, best: Best) -> str:
-        """Name the fate of the claim that went furthest for an opportunity.
+    def _own_part(self, record: RelayRecord) -> Iterator[str]:
+        """Give a landed bundle's transactions by its last sender: the rest are what it followed."""
+        who = self._senders.get(record.transactions[-1])
+        return (h for h in record.transactions if who and self._senders.get(h) == who)
 
-        landed; lost_to_rival or lost_to_own when another bundle's transaction traded with the
-        same pools in that block first; lost_to_bid when the relay says that it was outbid;
-        rejected, unresolved or not_included otherwise; skipped when nothing was sent.
+    def fate(self, claim: Claim, best: Best) -> str:
+        """Name what became of a claim.
+
+        `landed`; `skipped` when nothing was sent; `lost_to_own` and `lost_to_rival` when another
+        bundle, ours or another searcher's, was chosen before it: by the relay's account, or else
+        because that bundle's transaction is the first in the block to trade with the same pools;
+        `lost_to_bid` when the relay says outbid and neither is to be seen; `rejected`,
+        `unresolved`, and `not_included` with the relay's word for it otherwise.
         """
         if claim.outcome == "landed":
             return "landed"
         if not claim.sent:
             return "skipped"
-        for tx_hash, pools in self._touches.get(claim.target_block, ()):
-            if tx_hash in claim.behind or not pools & best.pools:
-                continue
-            if self._senders.get(tx_hash) in self._run.operators:
-                return "lost_to_own"
-            if tx_hash in self._run.private_txs:
-                return "lost_to_rival"
-        if claim.own_tx in self._outbid:
+        record = self._record_of.get(claim.own_tx or "")
+        winner = self._winner(claim, record, best)
+        if winner is not None:
+            own = self._senders.get(winner) in self._operators
+            return "lost_to_own" if own else "lost_to_rival"
+        if record is not None and record.fate == "outbid":
             return "lost_to_bid"
-        return claim.outcome if claim.outcome in {"rejected", "unresolved"} else "not_included"
+        if claim.outcome in {"rejected", "unresolved"}:
+            return claim.outcome
+        return f"not_included: {record.fate}" if record else "not_included"
+
+    def _winner(self, claim: Claim, record: RelayRecord | None, best: Best) -> str | None:
+        """Find the transaction that took a claim's place."""
+        chosen = [self._bundles.get(h) for h in record.beaten_by] if record else []
+        ahead = [other.transactions[-1] for other in chosen if other and other.fate == "landed"]
+        traded = [
+            tx_hash
+            for tx_hash, pools in self._touches.get(claim.target_block, ())
+            if pools & best.pools and tx_hash not in claim.behind
+        ]
+        for tx_hash in traded:
+            if tx_hash in ahead:
+                return tx_hash
+        if ahead:
+            return ahead[0]
+        if record is not None and record.fate not in _BEATEN:
+            return None
+        for tx_hash in traded:
+            if tx_hash in self.private or self._senders.get(tx_hash) in self._operators:
+                return tx_hash
+        return None
 
 
 def _touches(node: Node, run: ChainRun) -> dict[int, list[tuple[str, frozenset[str]]]]:
@@ -177,7 +214,7 @@ def _touches(node: Node, run: ChainRun) -> dict[int, list[tuple[str, frozenset[s
 def score(
     run: ChainRun,
     searched: Sequence[tuple[int, Trigger, Best | None]],
-    fates: Fates,
+    activity: Activity,
     *,
     base_fees: Mapping[int, int],
     cycles: int,
@@ -212,7 +249,7 @@ def score(
             continue
         found += 1
         furthest = max(mine, key=lambda c: (c.outcome == "landed", c.sent, c.gross_wei))
-        fate = fates.of(furthest, best)
+        fate = activity.fate(furthest, best)
         by_fate[fate] += value
         fate_counts[fate] += 1
         if fate == "skipped":

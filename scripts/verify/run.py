@@ -52,11 +52,22 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class RelayRecord:
+    """What the relay says became of one bundle; `beaten_by` are bundles it chose before it."""
+
+    bundle_hash: str
+    transactions: tuple[str, ...]
+    fate: str
+    beaten_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ChainRun:
     """One chain of the run.
 
     The daemon was live for the target blocks `first_block..last_block`. `private_txs` are
     transactions that other searchers gave to the builder alone: nobody else could follow them.
+    `relay_stats` may be empty; then a lost bundle's reason is read from the blocks alone.
     """
 
     name: str
@@ -73,7 +84,7 @@ class ChainRun:
     start_tokens: tuple[str, ...]
     most_hops: int
     private_txs: frozenset[str]
-    relay_stats: tuple[Mapping[str, Any], ...]
+    relay_stats: tuple[RelayRecord, ...]
     claims: tuple[Claim, ...]
 
 
@@ -113,7 +124,7 @@ def _chain(raw: Mapping[str, Any], index: int) -> ChainRun:
             start_tokens=tuple(by_name.get(s) or _known(s, tokens) for s in raw["start_tokens"]),
             most_hops=int(raw["most_hops"]),
             private_txs=frozenset(str(h).lower() for h in raw.get("private_txs", ())),
-            relay_stats=tuple(raw.get("relay_stats") or ()),
+            relay_stats=tuple(_record(r) for r in raw.get("relay_stats") or ()),
             claims=tuple(_claim(c) for c in raw["claims"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -140,6 +151,15 @@ def _dex(name: str, raw: Mapping[str, Any]) -> Dex:
         raise ValueError(f"DEX {name} has protocol '{protocol}', which has no maths here")
     fee = raw["fee_pips"] if protocol == "uniswap_v2" else raw.get("fee_pips") or 0
     return Dex(name, protocol, str(raw["factory"]).lower(), int(fee), int(raw["first_block"]))
+
+
+def _record(raw: Mapping[str, Any]) -> RelayRecord:
+    return RelayRecord(
+        bundle_hash=str(raw["bundle_hash"]).lower(),
+        transactions=tuple(str(h).lower() for h in raw["transactions"]),
+        fate=str(raw["fate"]),
+        beaten_by=tuple(str(h).lower() for h in raw.get("beaten_by", ())),
+    )
 
 
 def _claim(raw: Mapping[str, Any]) -> Claim:
