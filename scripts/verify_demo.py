@@ -146,6 +146,7 @@ def summed(proofs: Sequence[Proof]) -> dict[str, Any]:
         ),
         "plans_checked": total(lambda p: p.money.plans_checked),
         "plans_equal": total(lambda p: p.money.plans_equal),
+        "landed_gas_mean": _landed_gas_mean(proofs),
         "discrepancies": [fault for p in proofs for fault in p.discrepancies],
         "reachable": total(lambda p: p.reach.reachable),
         "reachable_wei": str(reachable),
@@ -164,6 +165,12 @@ def summed(proofs: Sequence[Proof]) -> dict[str, Any]:
         "swaps_replayed": total(lambda p: p.swaps_replayed),
         "quotes_checked": total(lambda p: p.quotes_checked),
     }
+
+
+def _landed_gas_mean(proofs: Sequence[Proof]) -> int | None:
+    """Give what a landed plan used on average, to judge the brute force's gas estimates by."""
+    used = [gas for proof in proofs for gas in proof.money.gas_used]
+    return sum(used) // len(used) if used else None
 
 
 def _merged(proofs: Sequence[Proof], of: Callable[[Proof], Mapping[str, int]]) -> dict[str, int]:

@@ -18,14 +18,14 @@ DEPOSIT = topic("Deposit(address,uint256)")
 class Money:
     """A chain's profit told twice, and what does not agree, one sentence each.
 
-    `gas_used` has the receipts' gas of the landed plans, by the hash of the transaction.
+    `gas_used` has the receipts' gas of the landed plans.
     """
 
     profit_onchain_wei: int
     ledger_profit_wei: int
     plans_checked: int
     plans_equal: int
-    gas_used: Mapping[str, int]
+    gas_used: tuple[int, ...]
     discrepancies: tuple[str, ...]
 
 
@@ -40,7 +40,7 @@ def prove_money(node: Node, run: ChainRun, blocks: Sequence[Mapping[str, Any]]) 
             f"operators changed by {onchain} wei, {onchain - ledger:+d}."
         )
     checked = equal = 0
-    gas_used: dict[str, int] = {}
+    gas_used: list[int] = []
     receipts = _receipts(node, run)
     for claim in run.claims:
         receipt = receipts.get(claim.own_tx or "")
@@ -48,14 +48,14 @@ def prove_money(node: Node, run: ChainRun, blocks: Sequence[Mapping[str, Any]]) 
             checked += 1
             wrong = _plan_faults(run, claim, receipt)
             equal += not wrong
-            if receipt and claim.own_tx:
-                gas_used[claim.own_tx] = int(receipt["gasUsed"], 16)
+            if receipt:
+                gas_used.append(int(receipt["gasUsed"], 16))
         else:
             wrong = _unlanded_faults(claim, receipt)
         found.extend(f"{run.name}: plan {claim.id} {fault}." for fault in wrong)
     found.extend(_duplicates(run))
     found.extend(_undeclared(run, blocks))
-    return Money(onchain, ledger, checked, equal, gas_used, tuple(found))
+    return Money(onchain, ledger, checked, equal, tuple(gas_used), tuple(found))
 
 
 def _balance_change(node: Node, run: ChainRun) -> tuple[int, list[str]]:

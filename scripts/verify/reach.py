@@ -163,8 +163,7 @@ class Activity:
         record = self._record_of.get(claim.own_tx or "")
         winner = self._winner(claim, record, best)
         if winner is not None:
-            own = self._senders.get(winner) in self._operators
-            return "lost_to_own" if own else "lost_to_rival"
+            return "lost_to_own" if self._is_ours(winner) else "lost_to_rival"
         if record is not None and record.fate == "outbid":
             return "lost_to_bid"
         if claim.outcome in {"rejected", "unresolved"}:
@@ -174,26 +173,29 @@ class Activity:
     def _winner(self, claim: Claim, record: RelayRecord | None, best: Best) -> str | None:
         """Find the transaction that took a claim's place."""
         chosen = [self._bundles.get(h) for h in record.beaten_by] if record else []
-        ahead = [other.transactions[-1] for other in chosen if other and other.fate == "landed"]
-        traded = [
-            tx_hash
-            for tx_hash, pools in self._touches.get(claim.target_block, ())
-            if pools & best.pools and tx_hash not in claim.behind
-        ]
-        for tx_hash in traded:
-            if tx_hash in ahead:
-                return tx_hash
-        if ahead:
-            return ahead[0]
+        ahead = [bundle for bundle in chosen if bundle and bundle.fate == "landed"]
+        touches = self._touches.get(claim.target_block, {})
+        for bundle in ahead:
+            behind = set(bundle.transactions) - set(claim.behind)
+            if any(touches.get(tx_hash, frozenset()) & best.pools for tx_hash in behind):
+                return bundle.transactions[-1]
+        last = [bundle.transactions[-1] for bundle in ahead]
+        if last:
+            # No pool in common: what stood in the way was most likely a nonce, and so our own.
+            return next((h for h in last if self._is_ours(h)), last[0])
         if record is not None and record.fate not in _BEATEN:
             return None
-        for tx_hash in traded:
-            if tx_hash in self.private or self._senders.get(tx_hash) in self._operators:
+        for tx_hash, pools in touches.items():
+            other = tx_hash in self.private or self._is_ours(tx_hash)
+            if other and pools & best.pools and tx_hash not in claim.behind:
                 return tx_hash
         return None
 
+    def _is_ours(self, tx_hash: str) -> bool:
+        return self._senders.get(tx_hash) in self._operators
 
-def _touches(node: Node, run: ChainRun) -> dict[int, list[tuple[str, frozenset[str]]]]:
+
+def _touches(node: Node, run: ChainRun) -> dict[int, dict[str, frozenset[str]]]:
     """For each block, the transactions that changed pools, in their order, with those pools."""
     query = {
         "topics": [list(STATE_TOPICS)],
@@ -205,9 +207,9 @@ def _touches(node: Node, run: ChainRun) -> dict[int, list[tuple[str, frozenset[s
         place = int(log["blockNumber"], 16), int(log["transactionIndex"], 16)
         key = (*place, str(log["transactionHash"]).lower())
         changed.setdefault(key, set()).add(str(log["address"]).lower())
-    by_block: dict[int, list[tuple[str, frozenset[str]]]] = {}
+    by_block: dict[int, dict[str, frozenset[str]]] = {}
     for (block, _, tx_hash), pools in sorted(changed.items()):
-        by_block.setdefault(block, []).append((tx_hash, frozenset(pools)))
+        by_block.setdefault(block, {})[tx_hash] = frozenset(pools)
     return by_block
 
 

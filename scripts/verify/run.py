@@ -124,7 +124,9 @@ def _chain(raw: Mapping[str, Any], index: int) -> ChainRun:
             start_tokens=tuple(by_name.get(s) or _known(s, tokens) for s in raw["start_tokens"]),
             most_hops=int(raw["most_hops"]),
             private_txs=frozenset(str(h).lower() for h in raw.get("private_txs", ())),
-            relay_stats=tuple(_record(r) for r in raw.get("relay_stats") or ()),
+            relay_stats=tuple(
+                _record(r) for r in raw.get("relay_stats") or () if r["transactions"]
+            ),
             claims=tuple(_claim(c) for c in raw["claims"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
