@@ -27,7 +27,12 @@ class Terms(Struct, frozen=True):
 
 
 def choose_terms(
-    verdict: Verdict, *, least_profit_wei: int, bid: BidSettings, gas: GasSettings
+    verdict: Verdict,
+    *,
+    share_bps: int,
+    least_profit_wei: int,
+    bid: BidSettings,
+    gas: GasSettings,
 ) -> Terms:
     """Choose bid and fees for a plan that `verdict` proved.
 
@@ -36,6 +41,7 @@ def choose_terms(
 
     Args:
         verdict: the proof; its gas does not contain the bid's payment.
+        share_bps: the share of the surplus (gross less gas) that the strategy offers.
         least_profit_wei: what must remain after bid and gas.
         bid: the operator's bid policy.
         gas: the operator's gas policy.
@@ -46,6 +52,7 @@ def choose_terms(
         gross_wei=verdict.realised_wei,
         gas_cost_wei=gas_cost_wei,
         least_profit_wei=least_profit_wei,
+        share_bps=share_bps,
         settings=bid,
     )
     paid_wei = 0 if bid_wei is None else bid_wei
@@ -68,7 +75,12 @@ def choose_terms(
 
 
 def choose_bid(
-    *, gross_wei: int, gas_cost_wei: int, least_profit_wei: int, settings: BidSettings
+    *,
+    gross_wei: int,
+    gas_cost_wei: int,
+    least_profit_wei: int,
+    share_bps: int,
+    settings: BidSettings,
 ) -> int | None:
     """Return the bid in wei, or None when none keeps the least profit.
 
@@ -83,5 +95,5 @@ def choose_bid(
         floor_wei = min(floor_wei, settings.cap_wei)
     if most_wei < floor_wei:
         return None
-    wanted_wei = max(surplus_wei * settings.share_bps // BPS, floor_wei)
+    wanted_wei = max(surplus_wei * share_bps // BPS, floor_wei)
     return min(wanted_wei, most_wei)

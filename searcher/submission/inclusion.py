@@ -207,6 +207,13 @@ class InclusionWatcher:
             if winner is not None and not await self._still_there(winner):
                 await self._reopen(winner, f"a reorg to block {event.head.number} took it back")
 
+    async def close(self) -> None:
+        """Record every bundle that has no outcome yet as unresolved: the next run takes it up."""
+        for group in self._groups.values():
+            for watched in group.members.values():
+                if watched.outcome is None:
+                    await self._doubt(watched, "the daemon stopped before its block was seen")
+
     def statistics(self) -> InclusionStatistics:
         """Return the counts so far."""
         watched = sum(len(group.members) for group in self._groups.values())

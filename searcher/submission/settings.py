@@ -7,16 +7,8 @@ from searcher.domain.units import BPS
 
 
 class BidSettings(Settings):
-    """How much of a plan's surplus (gross less gas) is offered to the builder."""
+    """Bounds of what is offered to the builder; the share of the surplus is the strategy's."""
 
-    share_bps: int = knob(
-        5_000,
-        why="share of the surplus that is offered; more lands more often and keeps less",
-        unit="bps",
-        reload=Reload.HOT,
-        ge=0,
-        le=BPS,
-    )
     floor_wei: int = knob(
         0, why="never bid less, so that small plans are seen", unit="wei", reload=Reload.HOT, ge=0
     )

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from searcher.domain.rlp import RlpItem, encode
+from searcher.domain.rlp import Item, encode
 from searcher.domain.units import Address, Hash32, Uint256, keccak256
 
 TYPE_DYNAMIC_FEE: Final = b"\x02"
@@ -66,7 +66,7 @@ class DynamicFeeTransaction(Struct, frozen=True):
         raw = TYPE_DYNAMIC_FEE + encode(fields)
         return SignedTransaction(raw, Hash32("0x" + keccak256(raw).hex()))
 
-    def _fields(self) -> list[RlpItem]:
+    def _fields(self) -> list[Item]:
         return [
             _integer(self.chain_id),
             _integer(self.nonce),

@@ -9,9 +9,8 @@ from searcher.submission.bids import choose_bid, choose_terms
 from searcher.submission.settings import BidSettings, GasSettings
 
 WEI = st.integers(0, 10**24)
-POLICY = st.builds(
-    BidSettings, share_bps=st.integers(0, 10_000), floor_wei=WEI, cap_wei=st.none() | WEI
-)
+SHARE = st.integers(0, 10_000)
+POLICY = st.builds(BidSettings, floor_wei=WEI, cap_wei=st.none() | WEI)
 
 
 def verdict(gross_wei, gas_used, base_fee_wei):
@@ -21,29 +20,36 @@ def verdict(gross_wei, gas_used, base_fee_wei):
 
 
 @pytest.mark.parametrize(
-    ("policy", "expected"),
+    ("share_bps", "policy", "expected"),
     [
-        ({"share_bps": 5_000}, 400),
-        ({"share_bps": 0}, 0),
-        ({"share_bps": 10_000}, 700),  # the least profit of 100 stays
-        ({"share_bps": 100, "floor_wei": 300}, 300),
-        ({"share_bps": 100, "floor_wei": 701}, None),
-        ({"share_bps": 9_000, "cap_wei": 50}, 50),
-        ({"share_bps": 100, "floor_wei": 900, "cap_wei": 50}, 50),
+        (5_000, {}, 400),
+        (0, {}, 0),
+        (10_000, {}, 700),  # the least profit of 100 stays
+        (100, {"floor_wei": 300}, 300),
+        (100, {"floor_wei": 701}, None),
+        (9_000, {"cap_wei": 50}, 50),
+        (100, {"floor_wei": 900, "cap_wei": 50}, 50),
     ],
 )
-def test_bid_is_a_share_of_the_surplus_within_its_limits(policy, expected):
+def test_bid_is_a_share_of_the_surplus_within_its_limits(share_bps, policy, expected):
     assert expected == choose_bid(
         gross_wei=1_000,
         gas_cost_wei=200,
         least_profit_wei=100,
+        share_bps=share_bps,
         settings=BidSettings(**policy),
     )
 
 
-@given(WEI, WEI, WEI, POLICY)
-def test_no_bid_ever_eats_the_least_profit(gross, gas, least, policy):
-    bid = choose_bid(gross_wei=gross, gas_cost_wei=gas, least_profit_wei=least, settings=policy)
+@given(WEI, WEI, WEI, SHARE, POLICY)
+def test_no_bid_ever_eats_the_least_profit(gross, gas, least, share, policy):
+    bid = choose_bid(
+        gross_wei=gross,
+        gas_cost_wei=gas,
+        least_profit_wei=least,
+        share_bps=share,
+        settings=policy,
+    )
 
     if bid is None:
         lowest = (
@@ -56,12 +62,16 @@ def test_no_bid_ever_eats_the_least_profit(gross, gas, least, policy):
         assert policy.cap_wei is None or bid <= policy.cap_wei
 
 
-@given(WEI, st.integers(21_000, 10**7), st.integers(0, 10**12), WEI, POLICY)
-def test_terms_add_up(gross, gas_used, base_fee, least, policy):
+@given(WEI, st.integers(21_000, 10**7), st.integers(0, 10**12), WEI, SHARE, POLICY)
+def test_terms_add_up(gross, gas_used, base_fee, least, share, policy):
     gas = GasSettings(priority_fee_wei=3)
 
     terms = choose_terms(
-        verdict(gross, gas_used, base_fee), least_profit_wei=least, bid=policy, gas=gas
+        verdict(gross, gas_used, base_fee),
+        share_bps=share,
+        least_profit_wei=least,
+        bid=policy,
+        gas=gas,
     )
 
     assert terms.max_fee_wei == base_fee + 3
@@ -73,7 +83,11 @@ def test_terms_add_up(gross, gas_used, base_fee, least, policy):
 
 def test_a_refusal_has_its_figures():
     terms = choose_terms(
-        verdict(10, 21_000, 7), least_profit_wei=1, bid=BidSettings(), gas=GasSettings(bid_gas=0)
+        verdict(10, 21_000, 7),
+        share_bps=5_000,
+        least_profit_wei=1,
+        bid=BidSettings(),
+        gas=GasSettings(bid_gas=0),
     )
 
     assert "10 wei gross less 147000 wei gas" in terms.refusal
