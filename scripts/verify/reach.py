@@ -78,11 +78,12 @@ def opportunities(
 ) -> Iterator[tuple[int, Trigger, Best | None]]:
     """Search every state of the run; yields also the states that offer nothing, as None."""
     candidates = [(block, tx) for block in blocks for tx in _followable(run, block, private)]
-    results = node.batch([_alone(block, tx) for block, tx in candidates])
+    # A node refuses to run what its sender could not pay for on the parent's state.
+    results = node.attempt([_alone(block, tx) for block, tx in candidates])
     logs_of: dict[int, list[tuple[str, list[Any]]]] = {}
     for (block, tx), result in zip(candidates, results, strict=True):
-        outcome = result[0]["calls"][0]
-        if int(outcome["status"], 16) == 1:
+        outcome = result[0]["calls"][0] if result else None
+        if outcome and int(outcome["status"], 16) == 1:
             number = int(block["number"], 16)
             logs_of.setdefault(number, []).append((str(tx["hash"]).lower(), outcome["logs"]))
     for block in blocks:
