@@ -1,0 +1,63 @@
+"""The one decorator that owns every numba option, and the cache folder.
+
+numba keys a cached kernel by its own file only: after an edit in a callee's file the caller's
+cached machine code stays old and silently wrong. So the cache folder is named by a hash of all
+kernel sources, and it is set before numba is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SOURCES: Final = Path(__file__).parent
+
+
+def sources_digest() -> str:
+    """Return a short hash over the path and bytes of every kernel source."""
+    digest = hashlib.sha256()
+    for path in sorted(SOURCES.rglob("*.py")):
+        digest.update(path.relative_to(SOURCES).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Return the folder that holds the compiled kernels of exactly these sources."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "searcher" / "numba" / sources_digest()
+
+
+_FOLDER: Final = str(cache_folder())
+_TOO_LATE: Final = "numba" in sys.modules
+os.environ["NUMBA_CACHE_DIR"] = _FOLDER
+
+import numba  # noqa: E402  the cache folder must be set first
+
+if _TOO_LATE:
+    # numba reads the variable once, when it is imported; somebody else has imported it before.
+    vars(numba.config)["CACHE_DIR"] = _FOLDER
+
+
+def kernel(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Compile a function for exactly one signature, when its module is imported.
+
+    Division follows numpy (no exception), the interpreter lock is released while it runs, and the
+    machine code is cached on disk.
+
+    Args:
+        signature: numba's signature, such as `f8(f8, f8[::1])`.
+    """
+    compile_for = numba.njit(signature, cache=True, error_model="numpy", nogil=True)
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        return cast("Callable[P, R]", compile_for(function))
+
+    return decorate

@@ -1,0 +1,1 @@
+"""Curves in exact Python integers: what the contracts compute, to the wei."""

@@ -1,0 +1,54 @@
+"""Constant product, as Uniswap V2 and its forks compute it.
+
+Source: UniswapV2Library.getAmountOut/getAmountIn and the checks of UniswapV2Pair.swap. The fee is
+in hundredths of a basis point: 3000 gives the same integers as the library's 997/1000.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from searcher.kernels.reference.refusal import SwapRefused
+
+FEE_UNIT: Final = 1_000_000
+MAX_RESERVE: Final = 2**112 - 1
+"""A pair stores reserves as uint112 and reverts when a balance exceeds it."""
+
+
+def amount_out(amount_in: int, reserve_in: int, reserve_out: int, fee_pips: int) -> int:
+    """Return what a pair pays for exactly `amount_in`, in smallest units of the other token.
+
+    Raises:
+        SwapRefused: the pair or its library would revert.
+    """
+    _check(amount_in, reserve_in, reserve_out)
+    if reserve_in + amount_in > MAX_RESERVE:
+        raise SwapRefused("the pair's balance would exceed uint112")
+    with_fee = amount_in * (FEE_UNIT - fee_pips)
+    out = with_fee * reserve_out // (reserve_in * FEE_UNIT + with_fee)
+    if out == 0:
+        raise SwapRefused("the output rounds to nothing")
+    return out
+
+
+def amount_in(amount_out: int, reserve_in: int, reserve_out: int, fee_pips: int) -> int:
+    """Return the least input for which a pair pays exactly `amount_out`.
+
+    Raises:
+        SwapRefused: the pair or its library would revert.
+    """
+    _check(amount_out, reserve_in, reserve_out)
+    if amount_out >= reserve_out:
+        raise SwapRefused("the pair holds no more than is asked for")
+    needed = reserve_in * amount_out * FEE_UNIT
+    needed = needed // ((reserve_out - amount_out) * (FEE_UNIT - fee_pips)) + 1
+    if reserve_in + needed > MAX_RESERVE:
+        raise SwapRefused("the pair's balance would exceed uint112")
+    return needed
+
+
+def _check(amount: int, reserve_in: int, reserve_out: int) -> None:
+    if amount <= 0:
+        raise SwapRefused("the amount is not positive")
+    if reserve_in <= 0 or reserve_out <= 0:
+        raise SwapRefused("the pair is empty")

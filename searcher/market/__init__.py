@@ -1,0 +1,1 @@
+"""What a chain's pools hold, exactly, kept from logs."""

@@ -1,0 +1,84 @@
+"""Event logs by slicing their hex; a shape that is not the event's is refused, never guessed."""
+
+from __future__ import annotations
+
+from searcher.domain.events import Log
+from searcher.domain.units import Address
+
+_WORD = 64
+
+
+class MalformedLog(ValueError):
+    """A log has a known topic and not that event's shape, or contradicts the pool's state."""
+
+
+def words(log: Log, *, topics: int, data: int) -> tuple[int, ...]:
+    """Return the words of a log's data as unsigned integers.
+
+    Args:
+        log: the log.
+        topics: how many topics the event has, its signature included.
+        data: how many words of data it has.
+
+    Raises:
+        MalformedLog: it has another shape.
+    """
+    text = log.data
+    if len(log.topics) != topics or len(text) != 2 + data * _WORD:
+        raise MalformedLog(
+            f"{len(log.topics)} topics and {len(text) // 2 - 1} bytes instead of {topics} and"
+            f" {data * _WORD // 2}"
+        )
+    try:
+        return tuple(int(text[i : i + _WORD], 16) for i in range(2, len(text), _WORD))
+    except ValueError as error:
+        raise MalformedLog("data that is not hex") from error
+
+
+def topic_word(log: Log, place: int) -> int:
+    """Return an indexed value as an unsigned integer.
+
+    Raises:
+        MalformedLog: the topic is not 32 bytes of hex.
+    """
+    topic = log.topics[place]
+    if len(topic) != 2 + _WORD:
+        raise MalformedLog(f"a topic of {len(topic) // 2 - 1} bytes")
+    try:
+        return int(topic, 16)
+    except ValueError as error:
+        raise MalformedLog("a topic that is not hex") from error
+
+
+def address_of(word: int) -> Address:
+    """Return the address in a word.
+
+    Raises:
+        MalformedLog: the upper 12 bytes are not zero.
+    """
+    if word >> 160:
+        raise MalformedLog("a word that is not an address")
+    return Address(f"0x{word:040x}")
+
+
+def unsigned(word: int, bits: int) -> int:
+    """Return an unsigned integer of `bits` bits.
+
+    Raises:
+        MalformedLog: it does not fit.
+    """
+    if word >> bits:
+        raise MalformedLog(f"a value beyond uint{bits}")
+    return word
+
+
+def signed(word: int, bits: int) -> int:
+    """Return a two's complement integer of `bits` bits, sign-extended to 256.
+
+    Raises:
+        MalformedLog: it does not fit.
+    """
+    value = word - (1 << 256) if word >> 255 else word
+    if not -(1 << bits - 1) <= value < 1 << bits - 1:
+        raise MalformedLog(f"a value beyond int{bits}")
+    return value

@@ -1,0 +1,64 @@
+"""The operator's part of the market: tokens, DEXes, and how pools are looked for."""
+
+from __future__ import annotations
+
+from searcher.domain.settings import AddressSetting, Reload, Settings, knob
+
+
+class TokenSettings(Settings):
+    """A token that the operator names."""
+
+    address: AddressSetting = knob(why="the token's contract")
+    decimals: int = knob(
+        why="how many digits its smallest unit lies behind the point", unit="digits", ge=0, le=77
+    )
+
+
+class DexSettings(Settings):
+    """One deployment of a protocol: a factory whose pools are followed."""
+
+    protocol: str = knob(why="the plug-in that knows its pools, such as uniswap_v2", min_length=1)
+    factory: AddressSetting = knob(why="the contract whose events announce new pools")
+    first_block: int = knob(
+        0, why="the block of the factory's creation, where the search begins", unit="block", ge=0
+    )
+    fee_pips: int | None = knob(
+        None,
+        why="the fee of every pool, where the pools do not say it themselves (Uniswap V2: 3000)",
+        unit="hundredths of a basis point",
+        ge=0,
+        lt=1_000_000,
+    )
+
+
+class DiscoverySettings(Settings):
+    """How pools are looked for and read."""
+
+    only_configured_tokens: bool = knob(
+        True, why="follow only pools whose two tokens are both named in this file"
+    )
+    log_range_blocks: int = knob(
+        50_000,
+        why="how many blocks one eth_getLogs asks for; halved when the node finds it too many",
+        unit="blocks",
+        ge=1,
+        le=10_000_000,
+    )
+    batch_calls: int = knob(
+        400, why="how many eth_call go into one request", unit="calls", ge=1, le=10_000
+    )
+    most_pools: int = knob(
+        20_000,
+        why="pools beyond this number are counted and not followed",
+        unit="pools",
+        ge=1,
+        le=1_000_000,
+    )
+    rescan_blocks: int = knob(
+        256,
+        why="how far behind the last block a rebuild looks for pools again",
+        unit="blocks",
+        ge=1,
+        le=1_000_000,
+        reload=Reload.HOT,
+    )

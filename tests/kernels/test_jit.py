@@ -1,0 +1,87 @@
+"""What the one decorator and the cache folder promise."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+
+from searcher.kernels import _jit, curves, cycles, sizing
+
+KERNELS = Path(_jit.__file__).parent
+MODULES = [curves, sizing, cycles]
+
+
+def test_the_cache_folder_is_named_by_the_sources():
+    assert os.environ["NUMBA_CACHE_DIR"] == numba.config.CACHE_DIR
+    assert numba.config.CACHE_DIR.endswith(_jit.sources_digest())
+
+
+def test_an_edit_in_any_kernel_moves_the_cache(tmp_path, monkeypatch):
+    copy = tmp_path / "kernels"
+    shutil.copytree(KERNELS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(_jit, "SOURCES", copy)
+    before = _jit.sources_digest()
+    assert before == _jit.sources_digest()
+    with (copy / "sizing.py").open("a") as file:
+        file.write("# an edit\n")
+    assert _jit.sources_digest() != before
+
+
+def test_the_cache_moves_even_when_numba_was_imported_first(tmp_path):
+    code = (
+        "import numba, os, searcher.kernels._jit as j;"
+        "assert numba.config.CACHE_DIR == str(j.cache_folder()), numba.config.CACHE_DIR"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR")
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__.rpartition(".")[2])
+def test_every_kernel_is_compiled_once_for_one_signature(module):
+    kernels = [value for value in vars(module).values() if hasattr(value, "signatures")]
+    assert kernels
+    for kernel in kernels:
+        assert len(kernel.signatures) == 1
+        assert not kernel._can_compile
+
+
+@pytest.mark.parametrize("path", sorted(KERNELS.glob("[a-z]*.py")), ids=lambda p: p.stem)
+def test_unsigned_constants_are_written_as_such(path):
+    """Numba makes int64, or float64, of uint64 and a plain literal: both wrap or round silently.
+
+    A kernel whose signature has u8 (uint64) must write every integer constant as np.uint64(n).
+    """
+    for function in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(function, ast.FunctionDef) or not _takes_uint64(function):
+            continue
+        wrapped = {
+            id(argument)
+            for call in ast.walk(function)
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "np.uint64"
+            for argument in call.args
+        }
+        plain = [
+            node
+            for node in ast.walk(function)
+            if isinstance(node, ast.Constant)
+            and type(node.value) is int
+            and id(node) not in wrapped
+        ]
+        assert not plain, f"{path.name}: {function.name} line {plain[0].lineno}"
+
+
+def _takes_uint64(function):
+    signatures = [
+        ast.literal_eval(d.args[0])
+        for d in function.decorator_list
+        if isinstance(d, ast.Call) and ast.unparse(d.func) == "kernel"
+    ]
+    return any("u8" in signature for signature in signatures)
