@@ -16,6 +16,7 @@ import structlog
 from msgspec import Struct
 
 from searcher.chains.channel import Channel
+from searcher.chains.quantity import quantity
 from searcher.domain.clock import Clock
 from searcher.domain.errors import Rejected, Retryable
 from searcher.domain.events import BlockApplied, BlockHeader, ChainReorganised, Log
@@ -24,6 +25,8 @@ from searcher.domain.units import Hash32, address, hash32, keccak256
 T = TypeVar("T")
 
 _BLOOM_DIGITS: Final = 512
+_LEAST_GAS_LIMIT: Final = 5000
+"""No block may have less (yellow paper, section 4.3.4); the base fee rule divides by half of it."""
 _FIRST_PAUSE_S: Final = 0.005
 _LONGEST_PAUSE_S: Final = 0.5
 _REMEMBERED: Final = 256
@@ -68,18 +71,21 @@ def parse_header(raw: Mapping[str, Any]) -> BlockHeader:
         ValueError: a field is missing or malformed, as in a block that is still pending.
     """
     try:
-        return BlockHeader(
-            number=int(raw["number"], 16),
+        header = BlockHeader(
+            number=quantity(raw["number"], bits=63),
             hash=hash32(raw["hash"]),
             parent_hash=hash32(raw["parentHash"]),
-            timestamp=int(raw["timestamp"], 16),
-            base_fee_wei=int(raw.get("baseFeePerGas") or "0x0", 16),
-            gas_limit=int(raw["gasLimit"], 16),
-            gas_used=int(raw["gasUsed"], 16),
+            timestamp=quantity(raw["timestamp"], bits=63),
+            base_fee_wei=quantity(raw.get("baseFeePerGas") or "0x0"),
+            gas_limit=quantity(raw["gasLimit"], bits=63),
+            gas_used=quantity(raw["gasUsed"], bits=63),
             coinbase=address(raw["miner"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a block header: {error!r}") from error
+    if header.gas_limit < _LEAST_GAS_LIMIT or header.gas_used > header.gas_limit:
+        raise ValueError(f"not a block header: {header.gas_used} of {header.gas_limit} gas used")
+    return header
 
 
 def parse_head(raw: Mapping[str, Any], received_ns: int) -> Head:
@@ -111,7 +117,7 @@ def parse_log(raw: Mapping[str, Any]) -> Log:
             address=where.lower(),
             topics=tuple(topic.lower() for topic in topics),
             data=data,
-            log_index=int(raw["logIndex"], 16),
+            log_index=quantity(raw["logIndex"], bits=63),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a log: {error!r}") from error
@@ -296,11 +302,12 @@ class BlockAssembler:
             if any(raw["blockHash"].lower() != head.header.hash for raw in raw_logs):
                 raise _Unproven("foreign_block")
             logs = tuple(map(parse_log, raw_logs))
+            bloom = logs_bloom(logs)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise _Unproven("malformed") from error
         if any(log.log_index != i for i, log in enumerate(logs)):
             raise _Unproven("log_missing")
-        if logs_bloom(logs) != head.logs_bloom:
+        if bloom != head.logs_bloom:
             raise _Unproven("bloom_differs")
         return logs
 

@@ -176,6 +176,7 @@ async def test_a_gap_too_deep_to_walk_is_reported_as_a_reorganisation():
         ("of another block", "foreign_block"),
         ([{}], "malformed"),
         ([None], "malformed"),
+        ("with a topic that is no hex", "malformed"),
         (RpcFault(-32000, "unknown block"), "RpcFault"),
         (NodeUnreachable("gone"), "NodeUnreachable"),
     ],
@@ -188,6 +189,7 @@ async def test_logs_that_are_not_proven_complete_are_asked_for_again(answer, cau
     wrong = {
         "one of two": complete[:1],
         "second of two": complete[1:],
+        "with a topic that is no hex": [{**complete[0], "topics": ["0x" + "zz" * 32]}, complete[1]],
         "of another block": rig.node.logs[rig.chain[1]["hash"]],
     }
     lies = wrong.get(answer, answer) if isinstance(answer, str) else answer
@@ -272,6 +274,10 @@ async def test_whatever_is_announced_what_comes_out_is_a_chain(data):
         {"parentHash": None},
         {"timestamp": "soon"},
         {"gasLimit": 5},
+        {"gasLimit": "0x1"},
+        {"gasUsed": "0x1c9c381"},
+        {"number": "-0x1"},
+        {"number": "0x" + "f" * 17},
         {"miner": None},
         {"logsBloom": "0x00"},
         {"logsBloom": None},
