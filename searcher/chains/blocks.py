@@ -161,8 +161,8 @@ class BlockAssembler:
         clock: time of the process.
         gap_depth: how many missed blocks are fetched by walking back along parent hashes; a head
             further away is reported as a reorganisation, because the remedy is the same.
-        patience_s: how long the node may fail to give a block that it announced, when no newer head
-            arrives meanwhile.
+        patience_s: how often a node that fails to give a block which it announced is complained
+            about in the log; it is asked on until it does, or until a newer head arrives.
     """
 
     def __init__(
@@ -205,10 +205,10 @@ class BlockAssembler:
 
         A `BlockApplied` is the child of the block before it. After a `ChainReorganised`, whose head
         is not itself applied, the consumer rebuilds its state on that head; what follows builds on
-        it. Without `after` the first announced head is applied.
+        it. Without `after` the first announced head is applied. An unreachable node makes it wait.
 
         Raises:
-            Retryable: the node did not give a block or its complete logs in time.
+            Misconfigured: the node refuses the credentials or has no such address.
         """
         self._applied = after
         self._recent.clear()
@@ -294,8 +294,9 @@ class BlockAssembler:
     async def _logs(self, head: Head) -> tuple[Log, ...]:
         """Return the block's logs, complete.
 
-        They are complete when all name this block, are numbered from 0 without a gap, and make up
-        exactly the bloom filter that the header, and so its hash, commits to.
+        They are taken for complete when all name this block, are numbered from 0 without a gap, and
+        make up exactly the bloom filter that the header, and so its hash, commits to. What that
+        cannot show is an answer cut off behind a log after which every address and topic repeats.
         """
         raw_logs = await self._rpc.call("eth_getLogs", [{"blockHash": head.header.hash}])
         try:
@@ -312,28 +313,28 @@ class BlockAssembler:
         return logs
 
     async def _insist(self, ask: Callable[[Head], Awaitable[T]], head: Head) -> T:
-        """Ask until the answer proves itself.
+        """Ask until the answer proves itself, however long the node is away.
 
         Raises:
             _Superseded: an attempt failed and a newer head waits.
-            Retryable: patience ran out.
         """
-        deadline = self._clock.monotonic_ns() + self._patience_ns
+        complain_ns = self._clock.monotonic_ns() + self._patience_ns
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
                 return await ask(head)
             except _Unproven as unproven:
-                cause, error = str(unproven), None
+                cause, words = str(unproven), ""
             except (Retryable, Rejected) as refused:
-                cause, error = type(refused).__name__, refused
+                cause, words = type(refused).__name__, str(refused)
             self._failures[cause] += 1
             if len(self._heads):
                 raise _Superseded
-            if self._clock.monotonic_ns() >= deadline:
-                raise Retryable(
-                    f"the node of {self._chain} gives no complete block {head.header.number} "
-                    f"({error or cause}): check the node's log index"
+            if self._clock.monotonic_ns() >= complain_ns:
+                complain_ns += self._patience_ns
+                number = head.header.number
+                _log.warning(
+                    "block_incomplete", chain=self._chain, block=number, cause=cause, words=words
                 )
             await self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
