@@ -1,0 +1,1 @@
+"""The laboratory: the protocols' real bytecode on local chains, a builder and relay, order flow."""

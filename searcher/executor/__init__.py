@@ -1,0 +1,1 @@
+"""Our contract: a plan's calldata, the artifact, deployment."""

@@ -1,0 +1,1 @@
+"""What happened: every opportunity, decision, submission and outcome, durably."""

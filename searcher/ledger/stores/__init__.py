@@ -1,0 +1,1 @@
+"""Store plug-ins, one file each."""

@@ -1,0 +1,1 @@
+"""Order flow before its block: decoding, proof of the bytes, one loss-counted feed."""

@@ -1,0 +1,1 @@
+"""Where pending transactions come from; one file per source."""

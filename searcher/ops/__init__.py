@@ -1,0 +1,1 @@
+"""The operator's side: configuration, commands, logs, and the place where everything is wired."""

@@ -1,0 +1,156 @@
+"""From a proven plan to its outcome, live: bid, risk, nonce, signature, relays, inclusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from searcher.domain.clock import Clock
+from searcher.domain.errors import Retryable
+from searcher.domain.events import BlockApplied, BlockHeader, ChainReorganised
+from searcher.domain.plan import Outcome, Plan, Verdict
+from searcher.domain.ports import Journal
+from searcher.opportunities.settings import CycleSettings
+from searcher.risk.gate import RiskGate
+from searcher.submission.bids import choose_terms
+from searcher.submission.inclusion import InclusionWatcher, OpenBundle
+from searcher.submission.settings import BidSettings, GasSettings
+from searcher.submission.submitter import Submitter
+
+START_ATTEMPTS = 5
+
+
+class Carrier(Protocol):
+    """What happens to a proven plan: it is sent, or run on a fork, and its outcome recorded."""
+
+    async def begin(self, header: BlockHeader) -> None:
+        """Reconcile with the chain before the first plan."""
+
+    async def on_block(self, block: BlockApplied) -> None:
+        """Settle what a new block tells."""
+
+    async def on_reorganised(self, event: ChainReorganised) -> None:
+        """Take back what an abandoned block had settled."""
+
+    async def carry(self, plan: Plan, verdict: Verdict) -> str:
+        """Carry a proven plan out; returns why it was not sent, or an empty string."""
+
+    def dropped(self, outcome: Outcome) -> None:
+        """Release what a plan that was not sent had reserved."""
+
+    def watched(self) -> int:
+        """How many plans have no final outcome yet."""
+
+    async def close(self) -> None:
+        """Record what is still open, and close connections."""
+
+
+class LiveCarrier:
+    """Sends plans to the relays of one chain.
+
+    Args:
+        submitter: signs and sends.
+        watcher: follows what was sent.
+        gate: the chain's limits.
+        journal: where decisions go.
+        clock: stamps.
+        bids: floor and cap of bids.
+        gas: gas limit and fees.
+        strategies: each strategy's knobs, for its share of the bid and its least profit.
+        left_open: bundles of an earlier run whose outcome is not final.
+    """
+
+    def __init__(
+        self,
+        *,
+        submitter: Submitter,
+        watcher: InclusionWatcher,
+        gate: RiskGate,
+        journal: Journal,
+        clock: Clock,
+        bids: BidSettings,
+        gas: GasSettings,
+        strategies: Mapping[str, CycleSettings],
+        least_profit_wei: int,
+        left_open: Sequence[OpenBundle] = (),
+    ) -> None:
+        self._submitter = submitter
+        self._watcher = watcher
+        self._gate = gate
+        self._journal = journal
+        self._clock = clock
+        self._bids = bids
+        self._gas = gas
+        self._strategies = strategies
+        self._least_profit_wei = least_profit_wei
+        self._left_open = tuple(left_open)
+
+    async def begin(self, header: BlockHeader) -> None:
+        """Learn the nonces and take over what an earlier run left open, before the first plan."""
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                await self._watcher.start(header.ref, self._left_open)
+            except Retryable:
+                if attempt == START_ATTEMPTS:
+                    raise
+                await self._clock.sleep(0.2 * attempt)
+            else:
+                return
+
+    async def on_block(self, block: BlockApplied) -> None:
+        """Settle what the block tells about the bundles that are watched."""
+        await self._watcher.on_block(block)
+
+    async def on_reorganised(self, event: ChainReorganised) -> None:
+        """Return what landed in an abandoned block to unresolved."""
+        await self._watcher.on_reorg(event)
+
+    async def carry(self, plan: Plan, verdict: Verdict) -> str:
+        """Choose the bid, ask risk, sign and send."""
+        strategy = self._strategies[plan.opportunity.strategy]
+        terms = choose_terms(
+            verdict,
+            share_bps=strategy.bid_share_bps,
+            least_profit_wei=self._least_profit_wei,
+            bid=self._bids,
+            gas=self._gas,
+        )
+        if terms.refusal:
+            return f"below the least profit: {terms.refusal}"
+        decision = self._gate.decide(
+            plan.opportunity,
+            plan,
+            verdict,
+            bid_wei=terms.bid_wei,
+            gas_cost_wei=terms.gas_cost_wei,
+            now_ns=self._clock.monotonic_ns(),
+        )
+        await self._journal.decided(decision)
+        if not decision.approved:
+            return f"risk: {decision.reason}"
+        bundle = await self._submitter.prepare(
+            plan,
+            verdict,
+            context=verdict.context,
+            bid_wei=terms.bid_wei,
+            gas_limit=terms.gas_limit,
+            max_fee_wei=terms.max_fee_wei,
+            priority_fee_wei=terms.priority_fee_wei,
+        )
+        if bundle is None:
+            return "no free lane: every operator key has a plan for this block"
+        await self._submitter.send(plan, bundle)
+        return ""
+
+    def dropped(self, outcome: Outcome) -> None:
+        """Release the gas that risk had reserved for a plan that was not sent."""
+        self._gate.settle(outcome)
+
+    def watched(self) -> int:
+        """Count the bundles without a final outcome."""
+        return self._watcher.statistics().watched
+
+    async def close(self) -> None:
+        """Record open bundles as unresolved, and close the relays' connections."""
+        await self._watcher.close()
+        await self._submitter.close()

@@ -1,0 +1,497 @@
+"""One chain, from frames to outcomes: the stages in their order, and the block they stand on.
+
+Everything found on an older block is void: a verdict, an overlay or a plan names its parent, and
+what does not match the present head is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from searcher.chains.network import Network
+from searcher.chains.rpc import RpcClient
+from searcher.domain.clock import Clock
+from searcher.domain.errors import InvariantBroken, Rejected, Retryable, SearcherError
+from searcher.domain.events import (
+    BlockApplied,
+    BlockContext,
+    BlockHeader,
+    ChainReorganised,
+    PendingTx,
+)
+from searcher.domain.plan import Mode, Opportunity, Outcome, OutcomeKind
+from searcher.domain.ports import Journal, TokenProver
+from searcher.domain.units import Address, Hash32
+from searcher.executor.encoder import encode
+from searcher.market.market import Market, MarketDelta
+from searcher.opportunities.scanner import Scanner
+from searcher.ops.carrier import Carrier
+from searcher.simulation.simulator import Simulator
+
+_log = structlog.get_logger(__name__)
+
+MOST_WAITING: Final = 4096
+"""Pending transactions kept for the next blocks; beyond it the oldest is dropped and counted."""
+
+PENDING_LIFETIME_BLOCKS: Final = 25
+MOST_SIMULATIONS: Final = 8
+"""Pending transactions executed at the same time; more would queue inside the node."""
+
+GAS_ALLOWANCE: Final = 3
+"""A proof may use this many times the gas that was estimated, before it counts as failed."""
+
+STOP_GRACE_S: Final = 2.0
+"""How long a stopping pipeline waits for the sends that have begun."""
+
+RETRY_S: Final = 0.5
+"""Pause before a chain whose node failed is taken up again."""
+
+
+class Blocks(Protocol):
+    """The chain's blocks: where to begin, and what follows."""
+
+    async def latest(self) -> BlockHeader:
+        """Return the head to begin from."""
+
+    def blocks(
+        self, after: BlockHeader | None = None
+    ) -> AsyncIterator[BlockApplied | ChainReorganised]:
+        """Iterate over what happens on top of `after`."""
+
+
+class Sources(Struct, frozen=True):
+    """What a pipeline is fed with, and the tasks that keep it coming."""
+
+    rpc: RpcClient
+    blocks: Blocks
+    pending: AsyncIterator[PendingTx] | None
+    network: Network
+    run: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
+
+
+class PipelineStatistics(Struct, frozen=True):
+    """Counters of one chain since its start; `skipped` and `dropped` are by reason."""
+
+    chain: str
+    state: str
+    head: int
+    blocks: int
+    pending: int
+    found: int
+    simulated: int
+    sent: int
+    skipped: dict[str, int]
+    dropped: dict[str, int]
+
+
+class _Waiting(Struct):
+    tx: PendingTx
+    first_seen: int
+
+
+class ChainPipeline:
+    """The stages of one chain, wired by the daemon.
+
+    Args:
+        chain: its config name.
+        mode: how far plans go.
+        sources: blocks, pending transactions and the node's requests.
+        coinbase: who is assumed to be paid by the next block.
+        block_time_ms: time between blocks.
+        market: the chain's pools.
+        scanner: finds opportunities in them.
+        simulator: proves plans.
+        prover: proves tokens.
+        carrier: takes proven plans; None where the mode ends with the proof.
+        journal: where everything is recorded.
+        clock: stamps.
+        executor: our contract; None where nothing can be proved.
+        operator: the key in whose name plans are proved.
+        last_target: no plan is made for a later block, and the run ends when those up to it are
+            settled.
+        final_after_blocks: how many blocks on top make an outcome final.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: str,
+        mode: Mode,
+        sources: Sources,
+        coinbase: Address,
+        block_time_ms: int,
+        market: Market,
+        scanner: Scanner,
+        simulator: Simulator,
+        prover: TokenProver,
+        carrier: Carrier | None,
+        journal: Journal,
+        clock: Clock,
+        executor: Address | None,
+        operator: Address | None,
+        last_target: int | None = None,
+        final_after_blocks: int = 0,
+    ) -> None:
+        self.chain = chain
+        self.ready = asyncio.Event()
+        self._mode = mode
+        self._sources = sources
+        self._coinbase = coinbase
+        self._block_time_ms = block_time_ms
+        self._market = market
+        self._scanner = scanner
+        self._simulator = simulator
+        self._prover = prover
+        self._carrier = carrier
+        self._journal = journal
+        self._clock = clock
+        self._executor = executor
+        self._operator = operator
+        self._last_target = last_target
+        self._final_after = final_after_blocks
+        self._context: BlockContext | None = None
+        self._state = "starting"
+        self._waiting: dict[Hash32, _Waiting] = {}
+        self._simulations = asyncio.Semaphore(MOST_SIMULATIONS)
+        self._work: set[asyncio.Task[None]] = set()
+        self._broken: asyncio.Future[None] | None = None
+        self._count: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+
+    def statistics(self) -> PipelineStatistics:
+        """Return the counters as they stand."""
+        return PipelineStatistics(
+            chain=self.chain,
+            state=self._state,
+            head=self._context.parent.number if self._context else 0,
+            blocks=self._count["blocks"],
+            pending=self._count["pending"],
+            found=self._count["found"],
+            simulated=self._count["simulated"],
+            sent=self._count["sent"],
+            skipped=dict(self._skipped),
+            dropped=dict(self._dropped),
+        )
+
+    def stop_after(self, target_block: int) -> None:
+        """Make no plan for a block later than `target_block`, and end when those are settled."""
+        self._last_target = target_block
+
+    async def idle(self) -> None:
+        """Return when nothing that was begun is still under way."""
+        while self._work:
+            await asyncio.wait(self._work)
+
+    async def run(self) -> None:
+        """Follow the chain until cancelled, or until the last target block is settled.
+
+        Raises:
+            InvariantBroken: what must always hold does not; nothing more is sent on this chain.
+        """
+        self._broken = asyncio.get_running_loop().create_future()
+        feeds = [asyncio.create_task(feed()) for feed in self._sources.run]
+        if self._sources.pending is not None:
+            feeds.append(asyncio.create_task(self._follow_pending(self._sources.pending)))
+        main = asyncio.create_task(self._follow())
+        try:
+            await asyncio.wait([main, *feeds, self._broken], return_when=asyncio.FIRST_COMPLETED)
+            for done in (main, *feeds):
+                if done.done():
+                    done.result()
+            if self._broken.done():
+                self._broken.result()
+        except InvariantBroken as error:
+            self._state = "broken"
+            _log.error("chain_stopped", chain=self.chain, reason=str(error))
+            raise
+        finally:
+            self._broken.cancel()
+            for task in (main, *feeds):
+                task.cancel()
+            await asyncio.gather(main, *feeds, return_exceptions=True)
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """Let begun sends end, then record what is open: nothing leaves without a record."""
+        if self._state != "broken":
+            self._state = "stopped"
+        if self._work:
+            _, late = await asyncio.wait(self._work, timeout=STOP_GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._carrier is not None:
+            await self._carrier.close()
+
+    # ---- blocks
+
+    async def _follow(self) -> None:
+        """Take the chain up, and again whenever its node gave too little to go on."""
+        begun = False
+        while True:
+            try:
+                header = await self._sources.blocks.latest()
+                delta = await self._stand_on(header)
+                if self._carrier is not None and not begun:
+                    await self._carrier.begin(header)
+                begun = True
+                self._open_for_trade(delta)
+                if await self._follow_blocks(header):
+                    return
+            except Retryable as error:
+                self._state, self._context = "waiting for the node", None
+                self._dropped["node gave too little"] += 1
+                _log.warning("chain_waits", chain=self.chain, reason=str(error))
+                if not begun:
+                    raise
+                await self._clock.sleep(RETRY_S)
+
+    def _open_for_trade(self, delta: MarketDelta) -> None:
+        context = self._require_context()
+        self._state = "active"
+        self.ready.set()
+        _log.info(
+            "chain_ready", chain=self.chain, head=context.parent.number, mode=self._mode.value
+        )
+        self._pursue_all(self._scanner.on_block(delta, context, self._clock.monotonic_ns()))
+
+    async def _stand_on(self, header: BlockHeader) -> MarketDelta:
+        read = self._market.bootstrap if self._market.head is None else self._market.rebuild
+        delta = await read(self._sources.rpc, header.ref)
+        await self._prove_tokens(header)
+        self._context = self._next_context(header)
+        return delta
+
+    def _next_context(self, header: BlockHeader) -> BlockContext:
+        return self._sources.network.next_context(
+            header, coinbase=self._coinbase, block_time_ms=self._block_time_ms
+        )
+
+    async def _prove_tokens(self, header: BlockHeader) -> None:
+        unproven = self._market.unproven()
+        if unproven:
+            self._market.mark_proven(await self._prover.prove(unproven, header.ref))
+
+    async def _follow_blocks(self, after: BlockHeader) -> bool:
+        """Take blocks in until the source ends (False) or the run is complete (True)."""
+        async for event in self._sources.blocks.blocks(after):
+            if isinstance(event, ChainReorganised):
+                await self._on_reorganised(event)
+            else:
+                await self._on_block(event)
+            if self._is_complete():
+                return True
+        return True
+
+    def _is_complete(self) -> bool:
+        if self._last_target is None or self._context is None:
+            return False
+        past = self._context.parent.number - self._last_target
+        if past < 0 or self._work:
+            return False
+        # An outcome is final that many blocks after its own; one more settles the last.
+        return self._carrier is None or not self._carrier.watched() or past > self._final_after + 1
+
+    async def _on_block(self, block: BlockApplied) -> None:
+        context = self._next_context(block.header)
+        delta = self._market.apply(block)
+        self._context = context
+        self._count["blocks"] += 1
+        settling = asyncio.create_task(self._settle(block))
+        try:
+            await self._prove_tokens(block.header)
+            found = self._scanner.on_block(delta, context, block.received_ns)
+        finally:
+            # Lanes are free again only when the outcomes of the last block are known.
+            await settling
+        self._pursue_all(found)
+        await self._renew_waiting(block)
+
+    async def _settle(self, block: BlockApplied) -> None:
+        if self._carrier is not None:
+            await self._carrier.on_block(block)
+
+    async def _on_reorganised(self, event: ChainReorganised) -> None:
+        self._state, self._context = "rebuilding", None
+        self._count["reorganised"] += 1
+        if self._carrier is not None:
+            await self._carrier.on_reorganised(event)
+        self._open_for_trade(await self._stand_on(event.head))
+
+    def _require_context(self) -> BlockContext:
+        if self._context is None:
+            raise InvariantBroken(f"{self.chain} has no head to stand on")
+        return self._context
+
+    # ---- pending transactions
+
+    async def _follow_pending(self, pending: AsyncIterator[PendingTx]) -> None:
+        async for tx in pending:
+            self._count["pending"] += 1
+            if self._context is None:
+                self._dropped["pending while there was no market"] += 1
+                continue
+            if tx.to is None or not tx.data:
+                self._dropped["pending without a call"] += 1
+                continue
+            if len(self._waiting) >= MOST_WAITING:
+                self._waiting.pop(next(iter(self._waiting)))
+                self._dropped["pending forgotten"] += 1
+            self._waiting[tx.hash] = _Waiting(tx, self._context.parent.number)
+            self._spawn(self._examine(tx))
+
+    async def _renew_waiting(self, block: BlockApplied) -> None:
+        """Drop what the block included, and look again at what still waits."""
+        if not self._waiting:
+            return
+        body = await self._sources.rpc.call("eth_getBlockByHash", [block.header.hash, False])
+        for tx_hash in (body or {}).get("transactions", ()):
+            self._waiting.pop(tx_hash, None)
+        oldest = block.header.number - PENDING_LIFETIME_BLOCKS
+        for tx_hash, waiting in list(self._waiting.items()):
+            if waiting.first_seen < oldest:
+                del self._waiting[tx_hash]
+                self._dropped["pending too old"] += 1
+            else:
+                # What makes it worth a look now is the block, so latencies count from there.
+                self._spawn(self._examine(replace(waiting.tx, received_ns=block.received_ns)))
+
+    async def _examine(self, tx: PendingTx) -> None:
+        context = self._context
+        if context is None or tx.max_fee_wei < context.base_fee_wei:
+            self._dropped["pending below the base fee"] += 1
+            return
+        if self._is_past_last_target(context.number):
+            return
+        async with self._simulations:
+            if self._context is not context:
+                self._dropped["pending not executed: the head moved"] += 1
+                return
+            effects = await self._simulator.effects(tx, context)
+        if self._context is not context:
+            self._dropped["pending effects void: the head moved"] += 1
+        elif not effects.succeeded:
+            self._dropped["pending fails"] += 1
+        else:
+            self._pursue_all(self._scanner.on_pending(effects, context))
+
+    # ---- opportunities
+
+    def _is_past_last_target(self, target_block: int) -> bool:
+        return self._last_target is not None and target_block > self._last_target
+
+    def _pursue_all(self, found: Sequence[Opportunity]) -> None:
+        for opportunity in found:
+            if self._is_past_last_target(opportunity.target_block):
+                continue
+            self._count["found"] += 1
+            self._spawn(self._pursue(opportunity))
+
+    async def _pursue(self, opportunity: Opportunity) -> None:
+        recorded = asyncio.create_task(self._journal.found(opportunity))
+        try:
+            reason = await self._try(opportunity)
+        except (Retryable, Rejected) as error:
+            reason = f"failed: {error}"
+        except asyncio.CancelledError:
+            reason = "stopped: the daemon ended first"
+        await recorded
+        if reason:
+            self._skipped[reason.partition(":")[0]] += 1
+            outcome = self._skip(opportunity, reason)
+            if self._carrier is not None:
+                self._carrier.dropped(outcome)
+            await self._journal.ended(outcome)
+
+    async def _try(self, opportunity: Opportunity) -> str:
+        """Carry an opportunity as far as the mode lets it; return why it ended before a send."""
+        if self._mode is Mode.OBSERVE:
+            return "mode observe"
+        if self._executor is None or self._operator is None:
+            return "no executor: the chain's configuration names none, or no operator"
+        context = self._context
+        if context is None or context.parent != opportunity.parent:
+            return "void: the head moved before the proof"
+        plan = encode(
+            opportunity,
+            executor=self._executor,
+            wrapped_native=self._market.wrapped_native,
+            last_block=opportunity.target_block,
+            least_profit_wei=opportunity.gross_wei,
+            at_ns=self._clock.monotonic_ns(),
+        )
+        verdict = await self._simulator.prove(
+            plan,
+            sender=self._operator,
+            context=context,
+            gas_limit=min(GAS_ALLOWANCE * opportunity.gas_estimate, context.gas_limit // 2),
+        )
+        self._count["simulated"] += 1
+        self._record(self._journal.planned(plan))
+        self._record(self._journal.judged(verdict))
+        if not verdict.succeeded:
+            return f"simulation failed: {verdict.reason}"
+        if verdict.realised_wei != opportunity.gross_wei:
+            return self._distrust(opportunity, verdict.realised_wei)
+        if self._context is not context:
+            return "void: the head moved during the proof"
+        if self._mode is Mode.SIMULATE and self._carrier is None:
+            return "mode simulate"
+        assert self._carrier is not None
+        reason = await self._carrier.carry(plan, verdict)
+        if not reason:
+            self._count["sent"] += 1
+        return reason
+
+    def _distrust(self, opportunity: Opportunity, realised_wei: int) -> str:
+        why = f"simulation realised {realised_wei} wei, exact maths says {opportunity.gross_wei}"
+        for pool in opportunity.pools:
+            self._market.set_aside(pool, why)
+        return f"inexact: {why}"
+
+    def _skip(self, opportunity: Opportunity, reason: str) -> Outcome:
+        return Outcome(
+            opportunity_id=opportunity.id,
+            kind=OutcomeKind.SKIPPED,
+            reason=reason,
+            block=None,
+            gas_used=0,
+            effective_gas_price_wei=0,
+            profit_wei=0,
+            final=True,
+            at_ns=self._clock.monotonic_ns(),
+        )
+
+    # ---- work beside the loop
+
+    def _record(self, write: Coroutine[Any, Any, None]) -> None:
+        """Write without waiting: the journal keeps the order, so the intent comes after."""
+        self._spawn(write)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        if isinstance(error, SearcherError) and not isinstance(error, InvariantBroken):
+            self._dropped[f"failed with {type(error).__name__}"] += 1
+            _log.warning("work_failed", chain=self.chain, reason=str(error))
+            return
+        _log.error("work_crashed", chain=self.chain, exc_info=error)
+        if self._broken is not None and not self._broken.done():
+            broken = InvariantBroken(f"{self.chain} met an error it does not know: {error!r}")
+            broken.__cause__ = error
+            self._broken.set_exception(broken)

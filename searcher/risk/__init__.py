@@ -1,0 +1,1 @@
+"""May we? Limits, reservations and the state of the system."""

@@ -1,0 +1,1 @@
+"""Proof of the bytes on the state they will meet."""

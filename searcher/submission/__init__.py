@@ -1,0 +1,1 @@
+"""Bid, nonce, signature, relays, inclusion: how a plan leaves and what became of it."""

@@ -1,0 +1,1 @@
+"""Relay plug-ins, one file each."""

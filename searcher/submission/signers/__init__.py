@@ -1,0 +1,1 @@
+"""Signer plug-ins, one file each; a key never leaves its signer."""
