@@ -22,15 +22,14 @@ from tests.unit.market.world import DAI, USDC, WBTC, WETH, World, make_market, p
 E18 = 10**18
 CHEAP = {
     "least_profit_gwei": Decimal(1),
-    "priority_fee_gwei": Decimal(0),
     "gas_share_bps": 10_000,
 }
 
 
-def scanner_of(market, **knobs):
+def scanner_of(market, priority_fee_wei=0, **knobs):
     config = CycleSettings(**(CHEAP | knobs))
     strategies = [STRATEGIES.load(name)(config) for name in STRATEGIES.names()]
-    return Scanner(market, strategies, clock=SystemClock())
+    return Scanner(market, strategies, clock=SystemClock(), priority_fee_wei=priority_fee_wei)
 
 
 async def market_of(world):
@@ -157,18 +156,34 @@ async def test_a_backrun_follows_the_swap_that_opens_it():
     assert scanner.on_pending(effects, world.context(1))[0].hops == found.hops
 
 
-async def test_what_pays_without_the_transaction_is_no_backrun():
+async def test_only_cycles_through_what_the_transaction_changed_are_offered():
     world = balanced()
     v2, fork, *_ = world.pools
-    world.swap(v2, 30 * E18, zero_for_one=True)
+    other = world.create_v2("v2", WETH, WBTC, 1000 * E18, 1000 * 10**8)
+    world.create_v2("fork", WETH, WBTC, 1000 * E18, 1300 * 10**8)
     world.seal()
     market = await market_of(world)
     scanner = scanner_of(market, hops_most=2)
-    closing = world.pending(lambda: world.swap(v2, 10 * E18, zero_for_one=False))
-    assert scanner.on_pending(closing, world.context(1)) == []
-    assert scanner.statistics().refused["not made better by the transaction"] >= 1
-    opening = world.pending(lambda: world.swap(fork, 10 * E18, zero_for_one=False))
-    assert len(scanner.on_pending(opening, world.context(1))) == 1
+    quiet = world.pending(lambda: world.swap(v2, E18 // 1000, zero_for_one=True))
+    assert scanner.on_pending(quiet, world.context(1)) == []
+    loud = world.pending(lambda: world.swap(fork, 30 * E18, zero_for_one=True))
+    (found,) = scanner.on_pending(loud, world.context(1))
+    assert fork in found.pools
+    assert other not in found.pools
+
+
+async def test_the_search_behind_a_transaction_leaves_the_book_as_it_was():
+    world = balanced()
+    v2, *_ = world.pools
+    market = await market_of(world)
+    scanner = scanner_of(market)
+    scanner.on_pending(world.pending(lambda: None), world.context(1))
+    (book,) = scanner._books.values()
+    before = book._best.copy()
+    scanner.on_pending(
+        world.pending(lambda: world.swap(v2, 30 * E18, zero_for_one=True)), world.context(1)
+    )
+    assert (book._best == before).all()
 
 
 async def test_failed_and_stale_transactions_are_counted():
@@ -281,12 +296,12 @@ async def test_what_earns_too_little_is_left():
 
 async def test_gas_may_take_its_share_and_no_more():
     (free, *_), _ = await opened(hops_most=2)
-    fee = Decimal(free.gross_wei // free.gas_estimate) / 10**9 / 4
-    kept, _ = await opened(hops_most=2, priority_fee_gwei=fee, gas_share_bps=2_600)
+    fee = free.gross_wei // free.gas_estimate // 4
+    kept, _ = await opened(hops_most=2, priority_fee_wei=fee, gas_share_bps=2_600)
     assert kept
     share = (kept[0].gross_wei - kept[0].net_wei) * BPS // kept[0].gross_wei
     assert 2_400 <= share <= 2_600
-    assert (await opened(hops_most=2, priority_fee_gwei=fee, gas_share_bps=2_400))[0] == []
+    assert (await opened(hops_most=2, priority_fee_wei=fee, gas_share_bps=2_400))[0] == []
 
 
 async def test_tokens_set_aside_leave_the_search():
