@@ -18,13 +18,13 @@ ROOT = Path(__file__).parents[4]
 CONFIG = ROOT / "config"
 CHAINS = sorted(path.stem for path in (CONFIG / "chains").glob("*.toml"))
 STRATEGIES = sorted(path.stem for path in (CONFIG / "strategies").glob("*.toml"))
-NODE_VARIABLE = re.compile(r'"env:(\w+_(HTTP|STREAM)_URL)"')
+NODE_VARIABLE = re.compile(r'"env:(\w+_(HTTP|STREAM|RELAY)_URL)"')
 
 
 def node_variables() -> dict[str, str]:
     """Addresses for every node variable that the chain files refer to."""
     text = "".join(path.read_text() for path in (CONFIG / "chains").glob("*.toml"))
-    schemes = {"HTTP": "http", "STREAM": "ws"}
+    schemes = {"HTTP": "http", "STREAM": "ws", "RELAY": "http"}
     return {name: f"{schemes[kind]}://127.0.0.1:1" for name, kind in NODE_VARIABLE.findall(text)}
 
 
