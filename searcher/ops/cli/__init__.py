@@ -26,6 +26,7 @@ class Mount(NamedTuple):
 
 
 COMMANDS = (
+    Mount("devnet", "searcher.ops.cli.devnet:app", "Local chains with the protocols' bytecode."),
     Mount("config", "searcher.ops.cli.config:app", "Check, show and explain the configuration."),
 )
 
