@@ -187,7 +187,7 @@ def holds_text(kind: Any) -> bool:
         return all(holds_text(a) for a in arguments if a is not type(None))
     if origin is typing.Literal:
         return all(isinstance(a, str) for a in arguments)
-    return isinstance(kind, type) and issubclass(kind, str)
+    return isinstance(kind, type) and issubclass(kind, str | Path)
 
 
 def is_number(kind: Any) -> bool:

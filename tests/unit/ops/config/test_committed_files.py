@@ -62,9 +62,10 @@ def test_a_file_of_knobs_says_what_the_code_says(file: str, name: str):
     committed = (CONFIG / file).read_text()
     template = pages.template(name, file_settings(name))
     known = re.findall(r"^#? ?([\w.]+) = ", template, re.MULTILINE)
-    assert re.findall(r"^#? ?([\w.]+) = ", committed, re.MULTILINE) == known
+    remedy = f"compare with: searcher config template {name}"
+    assert re.findall(r"^#? ?([\w.]+) = ", committed, re.MULTILINE) == known, remedy
     comments = [line for line in template.splitlines() if line.startswith("#") and "=" not in line]
-    assert [line for line in comments if line not in committed.splitlines()] == []
+    assert [line for line in comments if line not in committed.splitlines()] == [], remedy
 
 
 def test_the_page_of_all_keys_is_current():
