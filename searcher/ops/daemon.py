@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -34,6 +33,7 @@ from searcher.opportunities.scanner import Scanner
 from searcher.opportunities.settings import CycleSettings
 from searcher.opportunities.strategy import STRATEGIES, Strategy
 from searcher.ops.carrier import Carrier, LiveCarrier
+from searcher.ops.config.loader import Loaded
 from searcher.ops.config.model import ChainSettings, Config
 from searcher.ops.config.schema import Plugged
 from searcher.ops.pipeline import ChainPipeline, PipelineStatistics, Sources
@@ -113,7 +113,7 @@ class Daemon:
 
 
 async def assemble(
-    config: Config,
+    loaded: Loaded[Config],
     clock: Clock,
     sources: Mapping[str, Sources] | None = None,
     *,
@@ -123,7 +123,7 @@ async def assemble(
     """Wire a daemon.
 
     Args:
-        config: valid as a whole.
+        loaded: the configuration, valid as a whole.
         clock: the time of everything in it.
         sources: by chain, what feeds it; a chain left out follows the node of its configuration.
         carriers: by chain, what takes its proven plans; left out, the mode decides: relays in
@@ -136,7 +136,8 @@ async def assemble(
         NodeUnreachable: a node does not answer.
     """
     async with contextlib.AsyncExitStack() as stack:
-        ledger = await _ledger(config, clock)
+        config = loaded.config
+        ledger = await _ledger(loaded, clock)
         stack.push_async_callback(ledger.close)
         pipelines = {}
         for name, chain in config.chains.items():
@@ -305,28 +306,15 @@ class _Wiring:
         )
 
 
-async def _ledger(config: Config, clock: Clock) -> Ledger:
-    plugged = config.main.ledger
+async def _ledger(loaded: Loaded[Config], clock: Clock) -> Ledger:
+    plugged = loaded.config.main.ledger
     return await Ledger.open(
         plugged.plugin(plugged.settings),
-        mode=config.main.mode,
-        config_hash=config_hash(config),
+        mode=loaded.config.main.mode,
+        config_hash=loaded.fingerprint,
         version=__version__,
         clock=clock,
     )
-
-
-def config_hash(config: Config) -> str:
-    """Return what a run was configured with, as 64 hex digits: equal for equal settings."""
-    parts: list[str] = [
-        config.main.model_dump_json(exclude={"ledger"}),
-        config.risk.model_dump_json(),
-    ]
-    for name, plugged in sorted(config.strategies.items()):
-        parts += [name, plugged.name, plugged.settings.model_dump_json()]
-    for name, chain in sorted(config.chains.items()):
-        parts += [name, chain.model_dump_json(exclude={"signers", "relays", "node"})]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _cycle_settings(name: str, plugged: Plugged) -> CycleSettings:
