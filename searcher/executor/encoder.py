@@ -42,6 +42,7 @@ def encode(
     wrapped_native: Address,
     last_block: int,
     least_profit_wei: int,
+    exact: bool = False,
     at_ns: int,
 ) -> Plan:
     """Make the plan that carries an opportunity out, with a bid of zero.
@@ -52,6 +53,7 @@ def encode(
         wrapped_native: the token that contract counts profit in.
         last_block: the call reverts in any later block.
         least_profit_wei: the call reverts when it gains less wrapped native, before the bid.
+        exact: it also reverts when it gains more, so that what lands is what was proved.
         at_ns: when, on the process's monotonic clock.
 
     Raises:
@@ -63,7 +65,7 @@ def encode(
     commands = _cycle(opportunity.hops, number)
     if opportunity.conversion:
         commands += _deliver(opportunity.conversion, Receiver.EXECUTOR, number)
-    calldata = program.write(Program(last_block, least_profit_wei, 0, tokens, commands))
+    calldata = program.write(Program(last_block, least_profit_wei, 0, exact, tokens, commands))
     return Plan(
         opportunity=opportunity,
         executor=executor,

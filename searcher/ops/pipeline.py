@@ -426,6 +426,7 @@ class ChainPipeline:
             wrapped_native=self._market.wrapped_native,
             last_block=opportunity.target_block,
             least_profit_wei=opportunity.gross_wei,
+            exact=True,
             at_ns=self._clock.monotonic_ns(),
         )
         verdict = await self._simulator.prove(
