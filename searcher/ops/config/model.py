@@ -48,13 +48,6 @@ _TOKEN_LISTS: Final = ("start_tokens", "tokens_allowed", "tokens_denied", "amoun
 """Keys of strategies that hold names of tokens; those that take addresses too begin with 0x."""
 
 
-class MetricsSettings(Settings):
-    """Where the daemon's figures can be read: the `[metrics]` table."""
-
-    host: str = knob("127.0.0.1", why="address to listen on; metrics have no password")
-    port: int = knob(9464, why="port for Prometheus; 0 switches it off", ge=0, le=65_535)
-
-
 class MainSettings(Settings):
     """What a process does: the keys of `searcher.toml`."""
 
@@ -64,7 +57,6 @@ class MainSettings(Settings):
     risk: str = knob("default", why="file of risk/ that limits them, by name")
     ledger: Store = knob(why="where everything that happened is kept")
     log: LogSettings = knob(LogSettings(), why="the log")
-    metrics: MetricsSettings = knob(MetricsSettings(), why="the metrics")
 
 
 class SignersSettings(Settings):

@@ -54,12 +54,12 @@ def test_check_as_json_is_one_document(capsys: pytest.CaptureFixture[str]):
 def test_show_tells_values_and_origins(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("SEARCHER__METRICS__PORT", "1234")
+    monkeypatch.setenv("SEARCHER__LOG__FORM", "json")
     text = result(capsys, *at("show", "ethereum", "--origin", "--set", "log.level=debug"))
     rows = dict(line.split(" = ", 1) for line in text.splitlines())
     assert rows["log.level"].split("  ", 1) == ['"debug"', rows["log.level"].split("  ", 1)[1]]
     assert rows["log.level"].endswith("# flag --set log.level; hot")
-    assert rows["metrics.port"].endswith("# environment SEARCHER__METRICS__PORT; restart")
+    assert rows["log.form"].endswith("# environment SEARCHER__LOG__FORM; restart")
     assert rows["chains.ethereum.node.max_inflight"].endswith("# default; restart")
     assert "ethereum.toml:6; restart" in rows["chains.ethereum.chain.chain_id"]
     assert rows["chains.ethereum.node.http_url"].startswith('"env:SEARCHER_ETHEREUM_HTTP_URL"')
