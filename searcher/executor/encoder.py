@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, assert_never
+from typing import assert_never
 
 from searcher.domain.plan import CurveKind, Hop, Opportunity, Plan
 from searcher.domain.units import Address
@@ -26,13 +26,6 @@ from searcher.executor.program import (
     SwapPair,
     SwapPool,
 )
-
-BID_GAS: Final = 50_000
-"""Gas that a bid adds to a plan proved without one, at most.
-
-Unwrapping, the payment, the calldata of a non-zero bid word, and 25,000 for a coinbase without an
-account; about 21,000 where the coinbase has one. A coinbase with code may take more.
-"""
 
 
 def encode(
