@@ -23,7 +23,6 @@ _LEAST_PROFIT_SIZE: Final = 12
 _AMOUNT_SIZE: Final = 16
 _LENGTH_SIZE: Final = 2
 _ADDRESS_SIZE: Final = 20
-_HEADER_END: Final = 34
 _ZERO_FOR_ONE: Final = 0x80
 _EXACT: Final = 0x80
 _MOST_TOKENS: Final = 0x7F

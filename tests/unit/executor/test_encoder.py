@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from searcher.domain.plan import Opportunity, Plan
 from searcher.executor.encoder import decode, encode, with_bid
+from searcher.executor.program import write
 from tests.unit.executor.model import Model
 from tests.unit.executor.routes import (
     EXECUTOR,
@@ -21,13 +22,16 @@ from tests.unit.executor.routes import (
 )
 
 
-def plan_of(found: Opportunity, *, last_block: int = 7, least_profit_wei: int = 3) -> Plan:
+def plan_of(
+    found: Opportunity, *, last_block: int = 7, least_profit_wei: int = 3, exact: bool = False
+) -> Plan:
     return encode(
         found,
         executor=EXECUTOR,
         wrapped_native=WRAPPED,
         last_block=last_block,
         least_profit_wei=least_profit_wei,
+        exact=exact,
         at_ns=11,
     )
 
@@ -60,12 +64,17 @@ def test_a_route_of_n_hops_costs_one_transfer_more_than_hops(found):
 
 
 @given(
-    opportunities(), st.integers(0, 2**40 - 1), st.integers(0, 2**96 - 1), st.integers(0, 2**96 - 1)
+    opportunities(),
+    st.integers(0, 2**40 - 1),
+    st.integers(0, 2**96 - 1),
+    st.integers(0, 2**96 - 1),
+    st.booleans(),
 )
-def test_the_header_comes_back_and_a_bid_changes_its_own_bytes_only(found, last, least, bid):
-    plan = plan_of(found, last_block=last, least_profit_wei=least)
+def test_the_header_comes_back_and_a_bid_changes_its_own_bytes_only(found, last, least, bid, exact):
+    plan = plan_of(found, last_block=last, least_profit_wei=least, exact=exact)
     sent = with_bid(plan, bid)
     program = decode(sent)
+    assert program.exact == exact
     assert (program.last_block, program.least_profit_wei, program.bid_wei) == (last, least, bid)
     assert decode(plan.calldata) == msgspec.structs.replace(program, bid_wei=0)
     end = plan.bid_offset + plan.bid_size
@@ -126,6 +135,14 @@ def test_another_call_is_not_read():
 def test_a_figure_that_does_not_fit_is_refused(least, last, message):
     with pytest.raises(ValueError, match=message):
         plan_of(two_hops(), least_profit_wei=least, last_block=last)
+
+
+def test_more_tokens_than_a_header_counts_are_refused():
+    program = decode(plan_of(two_hops()).calldata)
+    most = msgspec.structs.replace(program, tokens=(USD,) * 127)
+    assert decode(write(most)) == most
+    with pytest.raises(ValueError, match="at most 127 tokens, not 128"):
+        write(msgspec.structs.replace(program, tokens=(USD,) * 128))
 
 
 @pytest.mark.parametrize("bid", [-1, 2**96])

@@ -160,13 +160,14 @@ class Market:
         data = keccak256(b"transfer(address,uint256)")[:4]
         await self.mined(sender, token, data + abi_encode(["address", "uint256"], [to, amount]))
 
-    def plan(self, hops, conversion=(), *, least_profit_wei=1):
+    def plan(self, hops, conversion=(), *, least_profit_wei=1, exact=False):
         return encode(
             opportunity(hops, conversion),
             executor=self.executor,
             wrapped_native=self.weth,
             last_block=10**6,
             least_profit_wei=least_profit_wei,
+            exact=exact,
             at_ns=0,
         )
 
@@ -234,7 +235,8 @@ async def test_cycles_of_every_shape_gain_what_was_computed_to_the_wei(record_te
             hops = await there.route(10**17, there.weth, *pools)
             gross = hops[-1].amount_out - hops[0].amount_in
             assert gross > 0, name
-            traded = await there.trade(there.plan(hops, least_profit_wei=gross).calldata)
+            plan = there.plan(hops, least_profit_wei=gross, exact=True)
+            traded = await there.trade(plan.calldata)
             assert traded.gross_wei == gross, name
             record_testsuite_property(f"gas of {name}", traded.gas)
             await there.rpc.call("evm_revert", [snapshot])
@@ -298,6 +300,9 @@ async def test_what_reverts_is_said_in_words():
         gross = hops[-1].amount_out - hops[0].amount_in
         plan = there.plan(hops, least_profit_wei=gross + 1)
         expected = f"ProfitTooLow: gained {gross}, wanted {gross + 1}"
+        assert await there.refusal(plan.calldata) == expected
+        plan = there.plan(hops, least_profit_wei=gross - 1, exact=True)
+        expected = f"ProfitNotExact: gained {gross}, wanted {gross - 1}"
         assert await there.refusal(plan.calldata) == expected
         plan = there.plan(hops)
         expected = f"BidTooHigh: bid {gross + 1}, gained {gross}"
