@@ -8,6 +8,7 @@ from searcher.domain.events import ChainReorganised, Log
 from searcher.domain.plan import OutcomeKind, SubmissionState
 from searcher.risk.gate import RiskGate, SystemState
 from searcher.risk.settings import RiskSettings
+from searcher.submission import inclusion
 from searcher.submission.inclusion import InclusionWatcher, OpenBundle
 from searcher.submission.nonces import NonceLanes
 from searcher.submission.receipts import TRANSFER_TOPIC, WITHDRAWAL_TOPIC
@@ -344,6 +345,17 @@ async def test_alternatives_of_a_nonce_end_together(scene):
         ("not_landed", True),
         ("landed", True),
     ]
+
+
+async def test_an_operator_that_never_lands_is_not_watched_without_bound(scene, monkeypatch):
+    monkeypatch.setattr(inclusion, "MOST_ALTERNATIVES", 3)
+    for _ in range(6):
+        await scene.sent()
+        await scene.next()
+
+    assert scene.watcher.statistics().watched == 3
+    assert scene.kinds.count(("not_landed", False)) == 6
+    assert scene.kinds.count(("not_landed", True)) == 3
 
 
 async def test_a_leaked_bundle_that_lands_late_takes_its_alternative_along(scene):
