@@ -201,17 +201,20 @@ class InclusionWatcher:
         self._raise_broken()
 
     async def on_reorg(self, event: ChainReorganised) -> None:
-        """Take back what landed in a block that is no longer there.
+        """Take back what landed in a block that is no longer there, and learn the nonces anew.
 
-        Nothing can be claimed until the next block has told the nonces.
+        A nonce that the node does not tell stays unclaimable until a block has told it.
         """
         self._hashes.clear()
+        self._hashes[event.head.number] = event.head.hash
         self._lanes.reorganised()
         for group in list(self._groups.values()):
             group.consumed_at = None
             winner = group.winner
             if winner is not None and not await self._still_there(winner):
                 await self._reopen(winner, f"a reorg to block {event.head.number} took it back")
+        nonces = await self._nonces(event.head.ref, self._lanes.addresses)
+        self._lanes.reconcile(nonces, event.head.number)
 
     async def close(self) -> None:
         """Record every bundle that has no outcome yet as unresolved: the next run takes it up."""

@@ -390,6 +390,18 @@ async def test_a_reorg_takes_a_landed_bundle_back(scene):
     assert scene.kinds[-1] == ("landed", False)
 
 
+@pytest.mark.parametrize(("silent", "free"), [(set(), True), ({"eth_getTransactionCount"}, False)])
+async def test_after_a_reorg_a_nonce_is_given_only_when_it_is_known(scene, silent, free):
+    await scene.next()
+    abandoned = scene.chain.head
+    block = scene.chain.mine(on=scene.words.ref(9), fork="b")
+    scene.chain.silent = silent
+
+    await scene.watcher.on_reorg(ChainReorganised("devnet", abandoned, block.header, at_ns=1))
+
+    assert scene.lane_is_free is free
+
+
 async def test_a_reorg_that_keeps_the_transaction_moves_its_block(scene):
     bundle = await scene.sent()
     await scene.next(scene.ours(bundle))
