@@ -168,19 +168,10 @@ class Laboratory:
             claim_port(port)
         _make(self.directory)
         try:
-            texts = await fetch()
+            await self._start_chains()
         except BaseException:
             await self.stop()
             raise
-        starts = [
-            self._start_chain(name, FIRST_CHAIN_ID + number, texts)
-            for number, name in enumerate(self._chains)
-        ]
-        settled = await asyncio.gather(*starts, return_exceptions=True)
-        failures = [outcome for outcome in settled if isinstance(outcome, BaseException)]
-        if failures:
-            await self.stop()
-            raise failures[0]
         return self
 
     async def stop(self) -> None:
@@ -192,6 +183,18 @@ class Laboratory:
     def manifest_path(self, name: str) -> Path:
         """Return where the manifest of a chain is."""
         return self.directory / f"{name}.json"
+
+    async def _start_chains(self) -> None:
+        texts = await fetch()
+        starts = [
+            self._start_chain(name, FIRST_CHAIN_ID + number, texts)
+            for number, name in enumerate(self._chains)
+        ]
+        # All are awaited before a failure is raised: none may still be starting when all stop.
+        settled = await asyncio.gather(*starts, return_exceptions=True)
+        failures = [outcome for outcome in settled if isinstance(outcome, BaseException)]
+        if failures:
+            raise failures[0]
 
     async def _start_chain(self, name: str, chain_id: int, texts: dict[str, str]) -> None:
         anvil = Anvil(
@@ -230,7 +233,7 @@ class Laboratory:
     async def _start_flow(self, manifest: Manifest) -> None:
         seed = self._seed + self._chains.index(manifest.name)
         flow = Child(
-            "searcher.devnet.flow",
+            "searcher.devnet.order_flow",
             [str(self.manifest_path(manifest.name)), str(seed)],
             self.directory / f"{manifest.name}.flow.log",
         )

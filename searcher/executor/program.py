@@ -212,9 +212,10 @@ def _read_commands(reader: _Reader) -> tuple[Command, ...]:
 def _read_command(reader: _Reader) -> Command:
     head = reader.unsigned(1)
     kind = head & 0x0F
-    if kind not in (_PAY, _PAIR, _PAIR_FLASH, _POOL):
+    number = head >> 4 & 0x07
+    if kind not in (_PAY, _PAIR, _PAIR_FLASH, _POOL) or number not in set(Receiver):
         raise ValueError(f"the plan has a command 0x{head:02x} that this version does not know")
-    receiver = Receiver(head >> 4 & 0x07)
+    receiver = Receiver(number)
     if kind == _PAY:
         return Pay(receiver, reader.unsigned(1), reader.unsigned(_AMOUNT_SIZE))
     pool = reader.address()

@@ -17,7 +17,7 @@ from searcher.domain.plan import (
     SignedBundle,
     Submission,
 )
-from searcher.domain.units import Int256, OpportunityId, Uint256
+from searcher.domain.units import Hash32, Int256, OpportunityId, Uint256
 from searcher.ledger import schema
 from searcher.ledger.schema import bundles, decisions, opportunities, outcomes, verdicts
 
@@ -50,13 +50,17 @@ class LedgerSummary(Struct, frozen=True):
 
 
 class OpportunityRow(Struct, frozen=True):
-    """One opportunity and what became of it; empty or None where a stage was not reached."""
+    """One opportunity and what became of it; empty or None where a stage was not reached.
+
+    `behind` are the hashes of the transactions that it follows.
+    """
 
     run_id: int
     opportunity_id: OpportunityId
     chain: str
     strategy: str
     target_block: int
+    behind: tuple[Hash32, ...]
     gross_wei: Uint256
     verdict: str
     decision: str
@@ -67,6 +71,17 @@ class OpportunityRow(Struct, frozen=True):
     gas_cost_wei: Uint256
     profit_wei: Int256
     final: bool
+
+
+class _Followed(Struct):
+    hash: Hash32
+
+
+class _Trigger(Struct):
+    behind: tuple[_Followed, ...]
+
+
+_followed = msgspec.json.Decoder(_Trigger).decode
 
 
 class StageTimes(Struct, frozen=True):
@@ -149,6 +164,7 @@ class LedgerReader:
             opportunities.c.strategy,
             opportunities.c.target_block,
             opportunities.c.gross_wei,
+            opportunities.c.record,
             v.c.succeeded,
             v.c.reason.label("verdict_reason"),
             d.c.approved,
@@ -169,6 +185,7 @@ class LedgerReader:
                 chain=row.chain,
                 strategy=row.strategy,
                 target_block=row.target_block,
+                behind=tuple(tx.hash for tx in _followed(row.record).behind),
                 gross_wei=int(row.gross_wei),
                 verdict=_word(row.succeeded, "proved", "failed", row.verdict_reason),
                 decision=_word(row.approved, "approved", "declined", row.decision_reason),

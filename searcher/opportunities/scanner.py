@@ -39,13 +39,22 @@ class Scanner:
         market: what is searched.
         strategies: in the order in which they are asked.
         clock: stamps what is found.
+        priority_fee_wei: what a plan's gas costs on top of the base fee.
 
     Raises:
         Misconfigured: a strategy names a token that the chain does not have.
     """
 
-    def __init__(self, market: Market, strategies: Sequence[Strategy], *, clock: Clock) -> None:
+    def __init__(
+        self,
+        market: Market,
+        strategies: Sequence[Strategy],
+        *,
+        clock: Clock,
+        priority_fee_wei: int = 0,
+    ) -> None:
         self._market = market
+        self._priority_fee_wei = priority_fee_wei
         self._clock = clock
         self._books: dict[Scope, CycleBook] = {}
         self._strategies = [
@@ -142,7 +151,8 @@ class Scanner:
         return False
 
     def _evaluator(self, strategy: Strategy, book: CycleBook, context: BlockContext) -> Evaluator:
-        return Evaluator(self._market, book, strategy.config, context.base_fee_wei)
+        gas_price_wei = context.base_fee_wei + self._priority_fee_wei
+        return Evaluator(self._market, book, strategy.config, gas_price_wei)
 
     def _book(self, scope: Scope) -> CycleBook:
         return self._books.setdefault(scope, CycleBook(self._market, scope))

@@ -1,0 +1,274 @@
+"""The laboratory in the background: started by one command, looked at and ended by others.
+
+One supervisor process owns everything and dies on SIGTERM; its state file says which process that
+is, by id and start time, so that a recycled id is never mistaken for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from searcher.chains.rpc import RpcClient
+from searcher.devnet.laboratory import Laboratory
+from searcher.devnet.manifest import Manifest, load
+from searcher.domain.errors import NotReady, SearcherError
+
+_START_TIMEOUT_S: Final = 300.0
+_STOP_TIMEOUT_S: Final = 15.0
+_POLL_S: Final = 0.05
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What a background laboratory is to be."""
+
+    chains: tuple[str, ...] = ("devnet-a", "devnet-b")
+    seed: int = 1
+    block_time_ms: int = 1_000
+    flow: bool = True
+    ports: dict[str, int] = {}
+
+
+class Running(Struct, frozen=True):
+    """The state file: who runs the laboratory, and what it was asked to be."""
+
+    pid: int
+    started: int
+    request: Request
+
+
+class ChainStatus(Struct, frozen=True):
+    """One chain: `head` is None when its builder does not answer."""
+
+    name: str
+    chain_id: int
+    http_url: str
+    relay_url: str
+    manifest: str
+    head: int | None
+    bundles: dict[str, int]
+
+
+class Status(Struct, frozen=True):
+    """Whether a laboratory is up, and its chains."""
+
+    up: bool
+    pid: int | None
+    chains: tuple[ChainStatus, ...]
+
+
+def state_folder() -> Path:
+    """Return where state, manifests and logs are: `$XDG_STATE_HOME/searcher/devnet`."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "searcher" / "devnet"
+
+
+def manifest_paths(folder: Path | None = None) -> dict[str, Path]:
+    """Return the manifest of each running chain by name, empty when nothing is up."""
+    folder = folder or state_folder()
+    running = _running(folder)
+    return {} if running is None else {n: folder / f"{n}.json" for n in running.request.chains}
+
+
+def up(request: Request, folder: Path | None = None) -> Running:
+    """Start a laboratory in the background and return once all its chains seal blocks.
+
+    Raises:
+        NotReady: one is up already, or something that it needs is missing.
+    """
+    folder = folder or state_folder()
+    with _locked(folder):
+        running = _running(folder)
+        if running is not None:
+            raise NotReady(
+                f"the laboratory is up already (process {running.pid}): "
+                "end it with `searcher devnet down` first"
+            )
+        with (folder / "supervisor.log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 - this very program
+                [
+                    sys.executable,
+                    "-m",
+                    "searcher.devnet.background",
+                    str(folder),
+                    msgspec.json.encode(request).decode(),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            _await_word(process, folder)
+        except BaseException:
+            process.terminate()
+            process.wait(_STOP_TIMEOUT_S)
+            raise
+        started = _start_time(process.pid)
+        assert started is not None
+        running = Running(process.pid, started, request)
+        _state_file(folder).write_bytes(msgspec.json.encode(running))
+        return running
+
+
+def down(folder: Path | None = None) -> bool:
+    """End the background laboratory; returns False when none is up."""
+    folder = folder or state_folder()
+    with _locked(folder):
+        running = _running(folder)
+        if running is not None:
+            os.kill(running.pid, signal.SIGTERM)
+            if not _gone(running, _STOP_TIMEOUT_S):
+                os.kill(running.pid, signal.SIGKILL)  # the kernel ends its children with it
+                _gone(running, _STOP_TIMEOUT_S)
+        _state_file(folder).unlink(missing_ok=True)
+        return running is not None
+
+
+async def status(folder: Path | None = None) -> Status:
+    """Return what is up and how its chains are."""
+    folder = folder or state_folder()
+    running = _running(folder)
+    if running is None:
+        return Status(up=False, pid=None, chains=())
+    manifests = [(name, folder / f"{name}.json") for name in running.request.chains]
+    chains = await asyncio.gather(*(_chain_status(load(path), path) for _, path in manifests))
+    return Status(up=True, pid=running.pid, chains=tuple(chains))
+
+
+async def _chain_status(manifest: Manifest, path: Path) -> ChainStatus:
+    figures: dict[str, Any] = {}
+    async with RpcClient(manifest.http_url, timeout_s=3.0) as rpc:
+        with contextlib.suppress(SearcherError):
+            figures = await rpc.call("devnet_stats")
+    return ChainStatus(
+        name=manifest.name,
+        chain_id=manifest.chain_id,
+        http_url=manifest.http_url,
+        relay_url=manifest.relay_url,
+        manifest=str(path),
+        head=figures.get("head"),
+        bundles=figures.get("bundles", {}),
+    )
+
+
+def _state_file(folder: Path) -> Path:
+    return folder / "state.json"
+
+
+def _running(folder: Path) -> Running | None:
+    """Return what the state file says, if that very process is still alive."""
+    try:
+        running = msgspec.json.decode(_state_file(folder).read_bytes(), type=Running)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    return running if _start_time(running.pid) == running.started else None
+
+
+def _start_time(pid: int) -> int | None:
+    """Return a process's start in clock ticks since boot (proc(5)); None when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def _gone(running: Running, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(running.pid, os.WNOHANG)  # only where it is this process's own child
+        if _start_time(running.pid) != running.started:
+            return True
+        time.sleep(_POLL_S)
+    return False
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise NotReady(
+            f"cannot write to {folder} ({error.strerror}): set XDG_STATE_HOME to another folder"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotReady(
+                "another `searcher devnet` command is at work: wait for it to end"
+            ) from error
+        yield
+
+
+def _await_word(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait for the supervisor's one line: empty for success, else what is not ready."""
+    assert process.stdout is not None
+    readable, _, _ = select.select([process.stdout], [], [], _START_TIMEOUT_S)
+    line = process.stdout.readline() if readable else b""
+    if not line.endswith(b"\n"):
+        raise NotReady(f"the laboratory did not start: see {folder / 'supervisor.log'}")
+    if trouble := line.decode().strip():
+        raise NotReady(trouble)
+
+
+async def supervise(folder: Path, request: Request) -> None:
+    """Run a laboratory until SIGTERM or SIGINT; says on standard output how the start went."""
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    laboratory = Laboratory(
+        request.chains,
+        seed=request.seed,
+        block_time_ms=request.block_time_ms,
+        directory=folder,
+        flow=request.flow,
+        ports=request.ports,
+    )
+    start = asyncio.create_task(laboratory.start())
+    stop = asyncio.create_task(ended.wait())
+    await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if not start.done():
+        start.cancel()
+    try:
+        await start
+        _say("")
+        await stop
+    except SearcherError as error:
+        _say(" ".join(str(error).split()))
+    except asyncio.CancelledError:
+        _say("it was ended while it started")
+    finally:
+        await laboratory.stop()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _main(arguments: Sequence[str]) -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    request = msgspec.json.decode(arguments[1], type=Request)
+    asyncio.run(supervise(Path(arguments[0]), request))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])
