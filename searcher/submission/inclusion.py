@@ -345,6 +345,10 @@ class InclusionWatcher:
             f"realised {found.gross_wei} wei and paid a bid of {found.bid_wei} wei, recorded were "
             f"{recorded[0]} and {recorded[1]}"
         )
+        if found.gross_wei > recorded[0] and found.bid_wei == recorded[1]:
+            # Another transaction landed before it and moved a pool in its favour.
+            _log.error("windfall", opportunity=watched.bundle.opportunity_id, reason=reason)
+            return f"windfall: {reason}"
         self._gate.pause("inexact", f"{watched.bundle.opportunity_id} {reason}")
         self._broken.append(f"{watched.bundle.opportunity_id} {reason}")
         return reason

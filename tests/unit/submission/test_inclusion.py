@@ -435,6 +435,16 @@ async def test_another_gross_than_recorded_stops_the_chain(scene):
     assert scene.gate.state is SystemState.PAUSED
 
 
+async def test_a_windfall_is_told_and_not_counted_as_profit(scene):
+    bundle = await scene.sent()
+
+    await scene.next(scene.ours(bundle, gross_wei=10**16 + 5))
+
+    assert scene.last.reason.startswith("windfall: realised 10000000000000005 wei")
+    assert scene.last.profit_wei == 10**16 - bundle.bid_wei - GAS_USED * scene.words.base_fee_wei
+    assert scene.gate.state is SystemState.ACTIVE
+
+
 async def test_a_start_needs_the_nonces(words, signers, clock):
     scene = Scene(words, signers, clock)
     scene.chain.silent.add("eth_getTransactionCount")
