@@ -126,6 +126,24 @@ contract ExecutorTest is Cycles {
         );
     }
 
+    function test_an_exact_plan_takes_neither_more_nor_less() public {
+        (bytes memory commands, uint256 gross) = poolThenPool(AMOUNT);
+        assertReverts(
+            PlanBuilder.exactly(bytes.concat(header(gross - 1, 0), commands)),
+            abi.encodeWithSelector(Executor.ProfitNotExact.selector, gross, gross - 1)
+        );
+        assertReverts(
+            PlanBuilder.exactly(bytes.concat(header(gross + 1, 0), commands)),
+            abi.encodeWithSelector(Executor.ProfitTooLow.selector, gross, gross + 1)
+        );
+        run(PlanBuilder.exactly(bytes.concat(header(gross, 0), commands)));
+    }
+
+    function test_an_exact_plan_may_declare_tokens() public {
+        (bytes memory commands, uint256 gross) = usdCycle(4000e18, true);
+        run(PlanBuilder.exactly(bytes.concat(declaring(address(usd), gross, 0), commands)));
+    }
+
     function test_a_loss_says_how_much() public {
         give(address(wrapped), address(executor), 1e18);
         bytes memory plan = bytes.concat(header(0, 0), PlanBuilder.pay(PlanBuilder.CALLER, 0, 1e17));

@@ -30,6 +30,12 @@ library PlanBuilder {
         }
     }
 
+    /// @notice Returns `plan` with its gain asked for exactly.
+    function exactly(bytes memory plan) internal pure returns (bytes memory) {
+        plan[33] = plan[33] | 0x80;
+        return plan;
+    }
+
     function pay(uint8 to, uint8 token, uint256 amount) internal pure returns (bytes memory) {
         return abi.encodePacked(head(1, to, false), token, uint128(amount));
     }

@@ -257,6 +257,8 @@ async def supervise(folder: Path, request: Request) -> None:
         _say("it was ended while it started")
     finally:
         await laboratory.stop()
+        for name in request.chains:
+            laboratory.manifest_path(name).unlink(missing_ok=True)
 
 
 def _say(line: str) -> None:

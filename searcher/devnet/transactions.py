@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import coincurve
-import rlp  # type: ignore[import-untyped]
 from msgspec import Struct
 
+from searcher.domain import rlp
 from searcher.domain.units import Address, Hash32, Uint256, address, keccak256
 
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -149,7 +149,7 @@ class Account:
         data: bytes = b"",
     ) -> bytes:
         """Return the raw bytes of a signed type-2 transaction (EIP-1559)."""
-        fields = [
+        fields: list[rlp.Item] = [
             _minimal(chain_id),
             _minimal(nonce),
             _minimal(max_priority_fee_wei),
@@ -163,8 +163,8 @@ class Account:
         digest = keccak256(bytes([_EIP1559]) + rlp.encode(fields))
         signature = self._key.sign_recoverable(digest, hasher=None)
         r, s = (int.from_bytes(signature[i : i + 32], "big") for i in (0, 32))
-        signed = [*fields, _minimal(signature[64]), _minimal(r), _minimal(s)]
-        return bytes([_EIP1559]) + bytes(rlp.encode(signed))
+        signed: list[rlp.Item] = [*fields, _minimal(signature[64]), _minimal(r), _minimal(s)]
+        return bytes([_EIP1559]) + rlp.encode(signed)
 
     def sign_message(self, text: str) -> str:
         """Return the EIP-191 personal signature of `text` as 65 bytes of hex, v being 27 or 28."""
@@ -207,7 +207,7 @@ def decode(raw: bytes) -> SignedTransaction:
             return _legacy(raw, _strict_list(raw, 9))
         if raw[0] in _FIELDS:
             return _typed(raw, _strict_list(raw[1:], _FIELDS[raw[0]]))
-    except (rlp.DecodingError, TypeError, OverflowError, IndexError) as error:
+    except (TypeError, OverflowError) as error:
         raise ValueError(f"it is no transaction: {error}") from error
     raise ValueError(f"transaction type {raw[0]} is not supported: send type 0, 1 or 2")
 
@@ -274,10 +274,10 @@ def _typed(raw: bytes, fields: list[Any]) -> SignedTransaction:
 
 
 def _strict_list(encoded: bytes, length: int) -> list[Any]:
-    fields = rlp.decode(encoded, strict=True)
-    if not isinstance(fields, list | tuple) or len(fields) != length:
+    fields = rlp.decode(encoded)
+    if not isinstance(fields, list) or len(fields) != length:
         raise ValueError(f"a transaction of its type has {length} fields")
-    return list(fields)
+    return fields
 
 
 def _access_list(entries: Sequence[Sequence[Any]]) -> AccessList:

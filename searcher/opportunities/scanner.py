@@ -126,15 +126,11 @@ class Scanner:
                 if not rows:
                     return []
                 candidates = book.search_through(rows, evaluator.least_worth_wei())
+                self._candidates += len(candidates)
+                return strategy.choose(candidates, evaluator.confirm)
         finally:
+            # The overlay is off by now: the book's best rates follow.
             book.refresh_rows(rows)
-        better = [c for c in candidates if c.worth_wei > book.worth(c)]
-        self._candidates += len(candidates)
-        self._refused["not made better by the transaction"] += len(candidates) - len(better)
-        if not better:
-            return []
-        with self._market.overlay(effects):
-            return strategy.choose(better, evaluator.confirm)
 
     def _of(self, trigger: Trigger) -> list[tuple[Strategy, CycleBook]]:
         chosen = [(s, book) for s, book in self._strategies if s.trigger == trigger]

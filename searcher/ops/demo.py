@@ -162,7 +162,7 @@ async def _spans(daemon: Daemon, running: asyncio.Task[None], blocks: int) -> di
         raise NotReady(f"the chains were not ready within {READY_TIMEOUT_S:g} s: try again")
     spans = {}
     for name, pipeline in daemon.pipelines.items():
-        first = pipeline.statistics().head + 1
+        first = pipeline.statistics().first_target
         spans[name] = ChainSpan(first, first + blocks - 1)
         pipeline.stop_after(spans[name].last_block)
     return spans

@@ -82,7 +82,6 @@ def write_main(folder: Path, *, mode: str, chains: Sequence[str], ledger: Path) 
         + "\n"
         + _table("log", level="warning")
         + "\n"
-        + _table("metrics", port=0)
     )
 
 

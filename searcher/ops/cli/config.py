@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import orjson
 from cyclopts import App, Parameter
 
 from searcher.domain.errors import Misconfigured
 from searcher.domain.registry import did_you_mean
+from searcher.ops import exact_json
 from searcher.ops.config import pages
 from searcher.ops.config.loader import Setting
 from searcher.ops.config.model import all_keys, file_settings, load_config
@@ -43,7 +43,11 @@ def check(*chains: Chain, config: Location = None, set_: Flags = (), json: AsJso
     loaded = load_config(config, flags=set_, chains=chains)
     main = loaded.config.main
     if json:
-        _print_json({"valid": True, "fingerprint": loaded.fingerprint, "mode": main.mode.value})
+        _print(
+            exact_json.dumps(
+                {"valid": True, "fingerprint": loaded.fingerprint, "mode": main.mode.value}
+            )
+        )
         return
     _print(
         f"{loaded.config.folder} is valid: mode {main.mode.value},"
@@ -65,7 +69,7 @@ def show(
     """Show every value in force; what references name is not shown."""
     loaded = load_config(config, flags=set_, chains=chains)
     if json:
-        _print_json([_record(setting) for setting in loaded.settings])
+        _print(exact_json.dumps([_record(setting) for setting in loaded.settings], pretty=True))
         return
     lines = [_line(setting) for setting in loaded.settings]
     keys = list(all_keys()) if origin else []
@@ -106,7 +110,7 @@ def find_keys(text: str) -> list[Key]:
     path = tuple(part.partition("[")[0] for part in text.split("."))
     keys = list(all_keys())
     exact = [key for key in keys if key.matches(path)]
-    ending = [key for key in keys if key.pattern[-len(path) :] == path]
+    ending = [key for key in keys if key.ends_like(path)]
     if exact or ending:
         return exact or ending
     names = {key.name for key in keys} | {key.pattern[-1] for key in keys}
@@ -158,12 +162,3 @@ def _record(setting: Setting) -> dict[str, Any]:
 
 def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
-
-
-def _print_json(document: Any) -> None:
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=_plain)
-    _print(text.decode())
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, Sequence | set | frozenset) else str(value)

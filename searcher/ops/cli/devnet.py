@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+_JSON = Parameter(negative="", help="Print one JSON document.")
+
 app = App(
     name="devnet",
     help="Local chains that run the protocols' real bytecode, with users, a builder and a relay.",
@@ -18,7 +20,8 @@ app = App(
 def up(
     *,
     chain: Annotated[
-        list[str] | None, Parameter(help="Name of a chain; give it again for more than one.")
+        list[str] | None,
+        Parameter(negative="", help="Name of a chain; give it again for more than one."),
     ] = None,
     seed: Annotated[int, Parameter(help="Decides what the users do.")] = 1,
     block_time_ms: Annotated[
@@ -26,10 +29,13 @@ def up(
     ] = 1_000,
     port: Annotated[
         list[int] | None,
-        Parameter(help="Port of a chain's builder, in the order of the chains; default any free."),
+        Parameter(
+            negative="",
+            help="Port of a chain's builder, in the order of the chains; default any free.",
+        ),
     ] = None,
     flow: Annotated[bool, Parameter(help="Whether users trade.")] = True,
-    json: Annotated[bool, Parameter(help="Print one JSON document.")] = False,
+    json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Start the chains and return when all of them seal blocks."""
     from searcher.devnet import background
@@ -49,13 +55,13 @@ def up(
 
 
 @app.command(help="Show the chains, where they listen, and how far they are.")
-def status(*, json: Annotated[bool, Parameter(help="Print one JSON document.")] = False) -> None:
+def status(*, json: Annotated[bool, _JSON] = False) -> None:
     """Show what is up."""
     _show(json=json)
 
 
 @app.command(help="End the chains that `up` started.")
-def down(*, json: Annotated[bool, Parameter(help="Print one JSON document.")] = False) -> None:
+def down(*, json: Annotated[bool, _JSON] = False) -> None:
     """End the background laboratory; does nothing when none is up."""
     from searcher.devnet import background
 
@@ -82,7 +88,7 @@ def _show(*, json: bool) -> None:
         return
     table = Table(title=f"laboratory, process {found.pid}")
     for column in ("chain", "id", "node", "relay", "head", "bundles landed"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for chain in found.chains:
         table.add_row(
             chain.name,

@@ -194,6 +194,10 @@ async def test_value_goes_where_it_went(scene, tmp_path):
     assert found == int(report["found_wei"])
     assert found + missed == int(report["reachable_wei"])
     assert set(report["missed_wei"]) == {"not_found", "undersized"}
+    misses = report["chains"]["lab"]["largest_misses"]
+    assert sum(int(miss["missed_wei"]) for miss in misses) == missed
+    unclaimed = [miss["behind"] for miss in misses if not miss["claimed"]]
+    assert sorted(unclaimed) == [[], [scene.hashes["narrow"]]]
     # Boasts are told, and capped by what there was.
     assert report["claims_above_reachable"] == 4
     assert report["found_share"] < 1

@@ -18,13 +18,13 @@ ROOT = Path(__file__).parents[4]
 CONFIG = ROOT / "config"
 CHAINS = sorted(path.stem for path in (CONFIG / "chains").glob("*.toml"))
 STRATEGIES = sorted(path.stem for path in (CONFIG / "strategies").glob("*.toml"))
-NODE_VARIABLE = re.compile(r'"env:(\w+_(HTTP|STREAM)_URL)"')
+NODE_VARIABLE = re.compile(r'"env:(\w+_(HTTP|STREAM|RELAY)_URL)"')
 
 
 def node_variables() -> dict[str, str]:
     """Addresses for every node variable that the chain files refer to."""
     text = "".join(path.read_text() for path in (CONFIG / "chains").glob("*.toml"))
-    schemes = {"HTTP": "http", "STREAM": "ws"}
+    schemes = {"HTTP": "http", "STREAM": "ws", "RELAY": "http"}
     return {name: f"{schemes[kind]}://127.0.0.1:1" for name, kind in NODE_VARIABLE.findall(text)}
 
 
@@ -62,9 +62,10 @@ def test_a_file_of_knobs_says_what_the_code_says(file: str, name: str):
     committed = (CONFIG / file).read_text()
     template = pages.template(name, file_settings(name))
     known = re.findall(r"^#? ?([\w.]+) = ", template, re.MULTILINE)
-    assert re.findall(r"^#? ?([\w.]+) = ", committed, re.MULTILINE) == known
+    remedy = f"compare with: searcher config template {name}"
+    assert re.findall(r"^#? ?([\w.]+) = ", committed, re.MULTILINE) == known, remedy
     comments = [line for line in template.splitlines() if line.startswith("#") and "=" not in line]
-    assert [line for line in comments if line not in committed.splitlines()] == []
+    assert [line for line in comments if line not in committed.splitlines()] == [], remedy
 
 
 def test_the_page_of_all_keys_is_current():
