@@ -155,7 +155,9 @@ async def _trade(
 async def _spans(daemon: Daemon, running: asyncio.Task[None], blocks: int) -> dict[str, ChainSpan]:
     ready = asyncio.gather(*(p.ready.wait() for p in daemon.pipelines.values()))
     both: tuple[asyncio.Future[Any], ...] = (ready, running)
-    done, _ = await asyncio.wait(both, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait(
+        both, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+    )
     if running in done:
         running.result()
     if ready not in done:
