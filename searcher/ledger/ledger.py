@@ -142,10 +142,10 @@ class Ledger(RunJournal):
                     "version": version,
                 },
             )
-            writer = Writer(await engine.connect(), store, clock)
         except BaseException:
             await store.close()
             raise
+        writer = Writer(store, clock)
         return cls(store, LedgerReader(engine), writer, run_id, clock)
 
     async def open_bundles(self, chain: str) -> list[OpenBundle]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from searcher.domain.settings import Settings
+
+Rows = Sequence[tuple[Table, list[dict[str, Any]]]]
+"""Rows to insert, by table, in the order of the tables."""
 
 
 class Store(ABC):
@@ -29,10 +34,18 @@ class Store(ABC):
 
     @abstractmethod
     async def open(self, *, read_only: bool) -> AsyncEngine:
-        """Return the engine.
+        """Return the engine for set-up and reading.
 
         Raises:
             Misconfigured: not there, no ledger, or written by another process.
+        """
+
+    @abstractmethod
+    async def commit(self, rows: Rows) -> None:
+        """Insert rows in one transaction, all or none, after `open` for writing.
+
+        Raises:
+            SQLAlchemyError: the database refused.
         """
 
     @abstractmethod

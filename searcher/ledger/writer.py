@@ -8,14 +8,13 @@ from typing import Any, Final
 
 import structlog
 from msgspec import Struct
-from sqlalchemy import Table, insert
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Table
+from sqlalchemy.exc import IntegrityError
 
 from searcher.domain.clock import Clock
 from searcher.domain.errors import InvariantBroken
 from searcher.ledger.schema import metadata
-from searcher.ledger.store import Store
+from searcher.ledger.store import Rows, Store
 
 _MOST_WAITING: Final = 4_096
 _MOST_ROWS_PER_COMMIT: Final = 512
@@ -46,13 +45,11 @@ class Writer:
     database refuses fails alone, its neighbours are committed.
 
     Args:
-        connection: the one connection that writes.
-        store: flushes what is committed.
+        store: commits the rows and flushes them.
         clock: paces the flushes.
     """
 
-    def __init__(self, connection: AsyncConnection, store: Store, clock: Clock) -> None:
-        self._connection = connection
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._queue: asyncio.Queue[_Row] = asyncio.Queue(_MOST_WAITING)
@@ -89,7 +86,6 @@ class Writer:
                 await task
         if self._dirty.is_set():
             await self._flush()
-        await self._connection.close()
 
     def statistics(self) -> WriterStatistics:
         """Return the counts so far."""
@@ -107,8 +103,8 @@ class Writer:
 
     async def _commit(self, batch: list[_Row]) -> None:
         try:
-            await self._insert(batch)
-        except SQLAlchemyError as error:
+            await self._store.commit(_by_table(batch))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
             if len(batch) > 1:
                 for row in batch:
                     await self._commit([row])
@@ -123,13 +119,6 @@ class Writer:
                 _settle(row, None)
         for _ in batch:
             self._queue.task_done()
-
-    async def _insert(self, batch: list[_Row]) -> None:
-        async with self._connection.begin():
-            for table in metadata.sorted_tables:
-                values = [row.values for row in batch if row.table is table]
-                if values:
-                    await self._connection.execute(insert(table), values)
 
     async def _flush_forever(self) -> None:
         while True:
@@ -149,6 +138,14 @@ class Writer:
             self._flushes += 1
 
 
+def _by_table(batch: list[_Row]) -> Rows:
+    grouped = (
+        (table, [row.values for row in batch if row.table is table])
+        for table in metadata.sorted_tables
+    )
+    return [(table, values) for table, values in grouped if values]
+
+
 def _settle(row: _Row, error: InvariantBroken | None) -> None:
     if row.written.done():  # its caller was cancelled
         return
@@ -158,7 +155,7 @@ def _settle(row: _Row, error: InvariantBroken | None) -> None:
         row.written.set_exception(error)
 
 
-def _refusal(row: _Row, error: SQLAlchemyError, name: str) -> InvariantBroken:
+def _refusal(row: _Row, error: Exception, name: str) -> InvariantBroken:
     of = row.values.get("opportunity_id", "a run")
     cause = getattr(error, "orig", error)
     if isinstance(error, IntegrityError):

@@ -1,5 +1,6 @@
 import asyncio
 import sqlite3
+import sys
 
 import msgspec
 import pytest
@@ -193,6 +194,27 @@ async def test_what_is_committed_is_flushed_by_itself(ledger, words):
     async with asyncio.timeout(10):
         while ledger.statistics().flushes == 0:  # noqa: ASYNC110 - the disk gives no event
             await asyncio.sleep(0.001)
+
+
+async def test_a_long_log_is_folded_into_the_database(open_ledger, words, path, monkeypatch):
+    async with await open_ledger() as ledger:
+        monkeypatch.setattr(sys.modules[type(ledger._store).__module__], "_CHECKPOINT_BYTES", 1)
+        await asyncio.gather(*(ledger.found(words.opportunity(n)) for n in range(200)))
+        before = path.stat().st_size
+        await ledger._store.flush()
+
+        assert path.stat().st_size > before + 100_000
+        await ledger.found(words.opportunity(200))
+        assert (await ledger.reader.summary()).opportunities == 201
+
+
+async def test_every_fault_of_the_database_reaches_the_caller(ledger, words, monkeypatch):
+    async def fail(_):
+        raise RuntimeError("the thread is gone")
+
+    monkeypatch.setattr(ledger._store, "commit", fail)
+    with pytest.raises(InvariantBroken, match="the thread is gone; nothing is sent"):
+        await ledger.found(words.opportunity())
 
 
 async def test_a_disk_that_refuses_a_flush_stops_the_writing(ledger, words, monkeypatch):
