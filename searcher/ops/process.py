@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias
 
 import structlog
 
@@ -13,7 +15,7 @@ from searcher.domain.errors import ExitStatus, Misconfigured
 from searcher.domain.plan import Mode
 from searcher.ops.config.loader import Loaded
 from searcher.ops.config.model import Config
-from searcher.ops.daemon import assemble
+from searcher.ops.daemon import Daemon, assemble
 
 _log = structlog.get_logger(__name__)
 
@@ -21,6 +23,9 @@ STATUS_OF: Final = {
     signal.SIGINT: ExitStatus.INTERRUPTED,
     signal.SIGTERM: ExitStatus.TERMINATED,
 }
+
+Asked: TypeAlias = "asyncio.Future[signal.Signals]"
+"""The signal that asks the process to end, once it has come."""
 
 
 def require_second_switch(mode: Mode, *, live: bool) -> None:
@@ -38,17 +43,11 @@ def require_second_switch(mode: Mode, *, live: bool) -> None:
         )
 
 
-async def follow(loaded: Loaded[Config]) -> ExitStatus:
-    """Run the daemon until it ends by itself or a signal asks it to.
-
-    Returns:
-        OK, INTERRUPTED or TERMINATED.
-
-    Raises:
-        SearcherError: what ended it.
-    """
+@contextlib.contextmanager
+def listening() -> Iterator[Asked]:
+    """Catch the signals that ask for the end, and give the first of them."""
     loop = asyncio.get_running_loop()
-    asked: asyncio.Future[signal.Signals] = loop.create_future()
+    asked: Asked = loop.create_future()
 
     def ask(number: signal.Signals) -> None:
         if not asked.done():
@@ -57,17 +56,35 @@ async def follow(loaded: Loaded[Config]) -> ExitStatus:
     for number in STATUS_OF:
         loop.add_signal_handler(number, ask, number)
     try:
-        async with await assemble(loaded, SystemClock()) as daemon:
-            running = asyncio.create_task(daemon.run())
-            both: tuple[asyncio.Future[Any], ...] = (running, asked)
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
-                return ExitStatus.OK
-            _log.info("stopping", signal=asked.result().name)
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            return STATUS_OF[asked.result()]
+        yield asked
     finally:
         for number in STATUS_OF:
             loop.remove_signal_handler(number)
+
+
+async def run_until(daemon: Daemon, asked: Asked) -> ExitStatus:
+    """Run the daemon until it ends by itself or a signal asks it to.
+
+    Returns:
+        OK, INTERRUPTED or TERMINATED.
+
+    Raises:
+        SearcherError: what ended it.
+    """
+    running = asyncio.create_task(daemon.run())
+    both: tuple[asyncio.Future[Any], ...] = (running, asked)
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        running.result()
+        return ExitStatus.OK
+    _log.info("stopping", signal=asked.result().name)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return STATUS_OF[asked.result()]
+
+
+async def follow(loaded: Loaded[Config]) -> ExitStatus:
+    """Run the daemon of a configuration; see `run_until`."""
+    with listening() as asked:
+        async with await assemble(loaded, SystemClock()) as daemon:
+            return await run_until(daemon, asked)
