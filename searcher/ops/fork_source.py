@@ -317,7 +317,7 @@ class ForkedBlocks:
 
     def _fresh(self, content: Any, received_ns: int) -> list[PendingTx]:
         """Return each sender's next transaction, where it calls a contract and was not offered."""
-        bodies = list(_next_of_each(content))
+        bodies = list(next_of_each(content))
         # What has left the pool need not be remembered.
         self._seen &= {str(body.get("hash")).lower() for body in bodies}
         found = []
@@ -335,10 +335,17 @@ class ForkedBlocks:
         return found
 
 
-def _next_of_each(content: Any) -> list[Mapping[str, Any]]:
-    """Return the executable transaction with the lowest nonce of each sender in the pool."""
+def next_of_each(content: Any) -> list[Mapping[str, Any]]:
+    """Return the executable transaction with the lowest nonce of each sender in the pool.
+
+    What is not in the form of `txpool_content` is taken for nothing.
+    """
     senders = content.get("pending") if isinstance(content, Mapping) else None
     if not isinstance(senders, Mapping):
         return []
-    queues = [queue for queue in senders.values() if isinstance(queue, Mapping) and queue]
-    return [queue[min(queue, key=int)] for queue in queues]
+    found = []
+    for queue in senders.values():
+        nonces = [key for key in queue if key.isdecimal()] if isinstance(queue, Mapping) else []
+        if nonces and isinstance(body := queue[min(nonces, key=int)], Mapping):
+            found.append(body)
+    return found

@@ -7,6 +7,7 @@ in no other process's arguments.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from types import TracebackType
 from typing import Any, Final, Self
@@ -52,16 +53,20 @@ READS: Final = frozenset(
 _NOT_FOUND: Final = -32601
 _INVALID_REQUEST: Final = -32600
 _LARGEST_BODY: Final = 64 * 2**20
+_TOO_MANY: Final = 429
+_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Before each repetition; hosted nodes refuse for a moment what comes too fast."""
 _HEADERS: Final = {"Content-Type": "application/json"}
 
 _log = structlog.get_logger(__name__)
 
 
 class GateStatistics(Struct, frozen=True):
-    """Calls by method that went through, and that were refused."""
+    """Calls by method that went through, and that were refused; requests that were repeated."""
 
     passed: dict[str, int]
     refused: dict[str, int]
+    repeated: int
 
 
 class ReadOnlyGate:
@@ -80,6 +85,7 @@ class ReadOnlyGate:
         self._port = 0
         self._passed: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._repeated = 0
 
     @property
     def url(self) -> str:
@@ -88,7 +94,7 @@ class ReadOnlyGate:
 
     def statistics(self) -> GateStatistics:
         """Return the counters so far."""
-        return GateStatistics(dict(self._passed), dict(self._refused))
+        return GateStatistics(dict(self._passed), dict(self._refused), self._repeated)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -136,15 +142,25 @@ class ReadOnlyGate:
         return await self._forward(body)
 
     async def _forward(self, body: bytes) -> web.Response:
+        """Ask the node, and again when it fails for a moment: a read may be repeated."""
+        for pause_s in _PAUSES_S:
+            response = await self._ask(body)
+            if response.status < 500 and response.status != _TOO_MANY:
+                return response
+            self._repeated += 1
+            await asyncio.sleep(pause_s)
+        return await self._ask(body)
+
+    async def _ask(self, body: bytes) -> web.Response:
         assert self._session is not None
         try:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
-                data = await response.read()
                 return web.Response(
-                    body=data, status=response.status, content_type="application/json"
+                    body=await response.read(),
+                    status=response.status,
+                    content_type="application/json",
                 )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            # The asker sorts it as it would sort the node's own failure: try again.
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
             return web.Response(status=502, text=type(error).__name__)
 
 
