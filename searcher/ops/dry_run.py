@@ -77,7 +77,8 @@ async def run_dry_run(request: DryRunRequest, tell: Tell) -> tuple[Report, ExitS
     """
     find_anvil()
     async with RpcClient(request.fork_url, timeout_s=_FIRST_REQUEST_TIMEOUT_S) as node:
-        chain = choose_chain(request.config, await _chain_id(node), request.chain)
+        served = await _chain_id(node)
+        chain = choose_chain(request.config, served, request.chain)
         span = await _span(node, request)
     clock = SystemClock()
     async with contextlib.AsyncExitStack() as stack:
@@ -90,6 +91,12 @@ async def run_dry_run(request: DryRunRequest, tell: Tell) -> tuple[Report, ExitS
             flags=request.flags,
             ledger=Path(folder) / "ledger.sqlite",
         )
+        configured = loaded.config.chains[chain].chain.chain_id
+        if configured != served:
+            raise Misconfigured(
+                f"the node at {node.name} serves chain {served}, but {chain} is chain {configured}:"
+                " choose another --chain, or leave it out"
+            )
         gate = await stack.enter_async_context(ReadOnlyGate(request.fork_url))
         tell(f"Forking {chain} at block {span.first} …")
         fork = await stack.enter_async_context(Fork(gate.url, span.first))
@@ -97,7 +104,12 @@ async def run_dry_run(request: DryRunRequest, tell: Tell) -> tuple[Report, ExitS
         executor = await _install(fork, loaded.config.chains[chain], operator.address, clock)
         run = _Run(
             with_executor(loaded, chain, executor),
-            gate=gate,
+            node=ForkedNode(
+                gate.url,
+                fork,
+                name=node.name,
+                timeout_s=loaded.config.chains[chain].node.request_timeout_ms / 1000,
+            ),
             fork=fork,
             operator=operator,
             span=span,
@@ -115,7 +127,7 @@ class _Run:
         self,
         loaded: Loaded[Config],
         *,
-        gate: ReadOnlyGate,
+        node: ForkedNode,
         fork: Fork,
         operator: LocalSigner,
         span: Span,
@@ -124,7 +136,7 @@ class _Run:
     ) -> None:
         ((self._name, self._chain),) = loaded.config.chains.items()
         self._loaded = loaded
-        self._gate = gate
+        self._node = node
         self._fork = fork
         self._span = span
         self._clock = clock
@@ -132,11 +144,9 @@ class _Run:
         self._carrier = self._make_carrier(operator)
 
     async def go(self) -> tuple[Report, ExitStatus]:
-        timeout_s = self._chain.node.request_timeout_ms / 1000
-        node = ForkedNode(self._gate.url, self._fork, timeout_s=timeout_s)
-        async with node:
+        async with self._node as node:
             network = KnownNext(networks().load(self._chain.chain.network)())
-            blocks = self._blocks(node, network)
+            blocks = self._blocks(network)
             following = self._span.last is None
             sources = Sources(
                 rpc=node,
@@ -164,12 +174,12 @@ class _Run:
                 )
         return report, ExitStatus.OK if following else status
 
-    def _blocks(self, node: ForkedNode, network: KnownNext) -> ForkedBlocks:
+    def _blocks(self, network: KnownNext) -> ForkedBlocks:
         rules = self._chain.chain
         return ForkedBlocks(
             chain=self._name,
             chain_id=rules.chain_id,
-            rpc=node,
+            rpc=self._node,
             fork=self._fork,
             network=network,
             span=self._span,

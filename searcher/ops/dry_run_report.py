@@ -21,6 +21,9 @@ from searcher.ops.pipeline import PipelineStatistics
 _WIDTH_OF_FILES: Final = 160
 """Columns of a table that does not go to a terminal."""
 
+_WIDTH_WITH_POOLS: Final = 110
+"""A narrower terminal has no room for addresses; `--json` has them all."""
+
 
 class PlanRow(Struct, frozen=True):
     """One plan, on the state of `block`; `route` are the tokens that it goes through.
@@ -145,7 +148,7 @@ def show(report: Report, console: Console) -> None:
     if not console.is_terminal:
         console.width = _WIDTH_OF_FILES
     if report.plans:
-        console.print(_table(report))
+        console.print(_table(report, pools=console.width >= _WIDTH_WITH_POOLS))
     source = report.source
     console.print(
         f"{source.blocks} blocks of {report.chain} ({source.first_block} to {source.last_block}), "
@@ -172,12 +175,13 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: -item[1])
 
 
-def _table(report: Report) -> Table:
+def _table(report: Report, *, pools: bool) -> Table:
     table = Table(title=f"Plans, in {report.unit}")
     table.add_column("block", justify="right")
     table.add_column("strategy")
     table.add_column("route")
-    table.add_column("pools")
+    if pools:
+        table.add_column("pools")
     for column in ("gross", "bid", "gas", "earned"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("why not", overflow="fold")
@@ -188,7 +192,7 @@ def _table(report: Report) -> Table:
             str(plan.block),
             plan.strategy,
             " > ".join(plan.route),
-            " ".join(map(short, plan.pools)),
+            *([" ".join(map(short, plan.pools))] if pools else []),
             *figures,
             *[""] * (4 - len(figures)),
             plan.reason,

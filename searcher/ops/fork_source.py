@@ -67,12 +67,15 @@ class ForkedNode(RpcClient):
     have to ask it for every word of it.
 
     Args:
-        url: the node.
+        url: the node, or the gate in front of it.
         fork: stands on one of its blocks.
+        name: what the node is called in errors.
+        timeout_s: seconds a request to the node may take.
     """
 
-    def __init__(self, url: str, fork: Fork, *, timeout_s: float) -> None:
+    def __init__(self, url: str, fork: Fork, *, name: str, timeout_s: float) -> None:
         super().__init__(url, timeout_s=timeout_s)
+        self.name = name
         self._fork = fork
 
     async def call(self, method: str, params: Sequence[Any] = ()) -> Any:
@@ -200,6 +203,7 @@ class ForkedBlocks:
 
     async def latest(self) -> BlockHeader:
         """Stand on the first block, or again on the one where the pipeline failed."""
+        await self._quiet()
         following = self._span.last is None
         header = await self._header("latest" if following and self._blocks else hex(self._begun))
         await self._stand_on(header)

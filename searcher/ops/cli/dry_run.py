@@ -38,6 +38,7 @@ def dry_run(
         Parameter(
             group=_WHICH,
             negative="",
+            show_default=False,
             help="Follow the head until Ctrl-C; so it is without any of the three.",
         ),
     ] = False,
@@ -45,6 +46,7 @@ def dry_run(
         tuple[str, ...],
         Parameter(
             negative="",
+            show_default=False,
             help="A strategy file, or the name of a configured one; again for more. Left out: the "
             "configured ones.",
         ),
@@ -57,9 +59,16 @@ def dry_run(
     ] = None,
     set_: Annotated[
         tuple[str, ...],
-        Parameter(name="--set", help="KEY=VALUE that wins over files and variables.", negative=""),
+        Parameter(
+            name="--set",
+            help="KEY=VALUE that wins over files and variables.",
+            negative="",
+            show_default=False,
+        ),
     ] = (),
-    json: Annotated[bool, Parameter(help="Print one JSON document.", negative="")] = False,
+    json: Annotated[
+        bool, Parameter(help="Print one JSON document.", negative="", show_default=False)
+    ] = False,
 ) -> int:
     """Say what your strategies would have earned, without a key and without sending anything."""
     import uvloop
