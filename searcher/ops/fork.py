@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from msgspec import Struct
 
 from searcher.chains.anvil import Anvil
-from searcher.chains.rpc import RpcClient
+from searcher.chains.rpc import RpcClient, RpcFault
 from searcher.domain.errors import InvariantBroken, NotReady, Retryable
 from searcher.domain.events import BlockContext, BlockRef
 from searcher.domain.units import Address, Hash32
@@ -159,11 +159,17 @@ class Fork:
         """Stand on `block` of the forked chain, with what was captured installed on it.
 
         Raises:
-            Retryable: the node has another block under that number by now.
+            Retryable: the node does not give the block, or has another under its number by now.
         """
         async with self._alone():
             forking = {"jsonRpcUrl": self._url, "blockNumber": block.number}
-            await self._call("anvil_reset", {"forking": forking})
+            try:
+                await self._call("anvil_reset", {"forking": forking})
+            except RpcFault as fault:
+                raise Retryable(
+                    f"Anvil cannot fork at block {block.number} ({fault.message}): the node does "
+                    "not give it"
+                ) from fault
             if (head := await self._head()) != block.hash:
                 raise Retryable(
                     f"block {block.number} is {head} and no more {block.hash}: the chain has been "

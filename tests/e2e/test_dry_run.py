@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import re
@@ -26,6 +25,7 @@ from searcher.devnet.artifacts import calldata
 from searcher.devnet.laboratory import Laboratory
 from searcher.domain.errors import ExitStatus, InvariantBroken, Retryable
 from searcher.domain.events import BlockContext, BlockRef
+from searcher.ops import read_only
 from searcher.ops.dry_run import DryRunRequest, run_dry_run
 from searcher.ops.fork import Fork
 
@@ -347,17 +347,23 @@ async def test_a_fork_stands_on_the_block_asked_for_or_says_so(chain):
             await fork.execute(context, [])
 
 
-async def test_a_node_that_goes_away_is_waited_for(chain):
-    """A proxy that fails now and then costs time, and no plan."""
+async def test_a_node_that_goes_away_is_waited_for(chain, monkeypatch):
+    """A node that fails now and then, and once for longer, costs time and no plan."""
+    monkeypatch.setattr(read_only, "_PAUSES_S", (0.01, 0.01))
     first, last = chain.span
     expected, _, _ = await tried(chain, first=first, last=last)
-    answer, count = chain.answer, Counter()
+    answer, seen = chain.answer, Counter()
 
     async def flaky(request):
-        count["all"] += 1
-        if count["all"] % 40 == 0:
-            count["failed"] += 1
+        seen["all"] += 1
+        if seen["away"] or seen["all"] % 40 == 0:
+            seen["away"] = max(0, seen["away"] - 1)
+            seen["failed"] += 1
             return web.Response(status=503)
+        if b"blockHash" in (body := await request.read()) and b"eth_getLogs" in body:
+            seen["logs"] += 1
+            # The fork is reset next.
+            seen["away"] = 40 if seen["logs"] == 2 else 0
         return await answer(request)
 
     application = web.Application()
@@ -365,11 +371,18 @@ async def test_a_node_that_goes_away_is_waited_for(chain):
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, HOST, 0).start()
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(runner.cleanup)
+    try:
         url = f"http://{HOST}:{runner.addresses[0][1]}"
-        report, _ = await run_dry_run(
+        report, status = await run_dry_run(
             DryRunRequest(fork_url=url, first=first, last=last, config=CONFIG), print
         )
-    assert count["failed"]
-    assert {plan.pools for plan in report.landed} >= {plan.pools for plan in expected.landed}
+    finally:
+        await runner.cleanup()
+    assert status is ExitStatus.OK
+    assert seen["failed"] >= 40
+
+    def carried(of):
+        return {(plan.block, plan.pools, plan.gross_wei) for plan in of.landed}
+
+    assert carried(report) == carried(expected)
+    assert report.source.blocks == expected.source.blocks
