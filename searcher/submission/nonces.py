@@ -2,9 +2,8 @@
 
 A signed transaction is live until its nonce is consumed. A lane therefore gives its nonce to one
 plan, and to another only as an alternative, of which the chain takes at most one: when the former
-is void (its outcome says that it did not land), or when both want the same pools or follow the same
-transaction in the same block. Were such plans to land together, each would meet a state that the
-other has changed, and realise something else than was proved.
+is void (its block is over and its nonce is not consumed), or when both want the same pools or
+follow the same transaction in the same block, where at most one could realise what was proved.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class LaneStatistics(Struct, frozen=True):
     """How many lanes there are, how many can be claimed now, and the claims so far.
 
     `alternatives` are those of the claims that share a nonce; `refused` found no free lane, and
-    `torn` would have had to be the alternative of plans on two lanes.
+    `torn` competed with plans on two lanes.
     """
 
     lanes: int
@@ -102,8 +101,8 @@ class NonceLanes:
     ) -> Claim | None:
         """Give a plan a nonce: that of the plan it competes with, or the first free lane's.
 
-        None when every lane is taken, or when it competes with plans of two lanes and could be the
-        alternative of one only.
+        One that competes with plans of two lanes can be the alternative of one only: it gets a free
+        lane, and the chain lets it land only where neither has. None when every lane is taken.
         """
         rivals = [
             (lane, claim)
@@ -116,17 +115,19 @@ class NonceLanes:
             for lane in self._lanes.values()
             if lane.next_nonce is not None and not lane.live
         )
-        lane, nonce = (rivals[0][0], rivals[0][1].nonce) if rivals else next(free, (None, None))
-        if any(other is not lane or claim.nonce != nonce for other, claim in rivals):
-            self._torn += 1
-            return None
+        places = {(other.signer.address, claim.nonce) for other, claim in rivals}
+        torn = len(places) > 1
+        self._torn += torn
+        lane, nonce = (
+            (rivals[0][0], rivals[0][1].nonce) if rivals and not torn else next(free, (None, None))
+        )
         if lane is None or nonce is None:
             self._refused += 1
             return None
         claim = Claim(lane.signer, nonce, target_block, opportunity_id, wants)
         lane.live[nonce, opportunity_id] = claim
         self._claims += 1
-        self._alternatives += bool(rivals)
+        self._alternatives += bool(rivals) and not torn
         return claim
 
     def adopt(

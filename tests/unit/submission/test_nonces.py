@@ -118,7 +118,20 @@ def test_a_lane_is_free_when_the_last_alternative_is_void(lanes):
     assert lanes.statistics().free == 2
 
 
-def test_a_plan_between_two_lanes_is_refused(lanes):
+def test_a_plan_between_two_lanes_takes_a_free_one():
+    third = LocalSigner(bytes([9]) * 32)
+    lanes = NonceLanes([*SIGNERS, third])
+    lanes.reconcile({address: 5 for address in lanes.addresses}, 100)
+    lanes.claim(target_block=101, opportunity_id=opportunity(1), wants=wants("p"))
+    lanes.claim(target_block=101, opportunity_id=opportunity(2), wants=wants("q"))
+
+    torn = lanes.claim(target_block=101, opportunity_id=opportunity(3), wants=wants("p", "q"))
+
+    assert torn.address == third.address
+    assert (lanes.statistics().torn, lanes.statistics().alternatives) == (1, 0)
+
+
+def test_a_plan_between_two_taken_lanes_gets_none(lanes):
     lanes.claim(target_block=101, opportunity_id=opportunity(1), wants=wants("p"))
     lanes.claim(target_block=101, opportunity_id=opportunity(2), wants=wants("q"))
 

@@ -63,6 +63,9 @@ class ScriptedRelay:
 
 
 class NoNode:
+    async def batch_settled(self, calls):
+        return [await self.call(method, params) for method, params in calls]
+
     async def call(self, method, params=()):
         raise AssertionError(f"{method}{params} was not expected")
 
