@@ -26,10 +26,11 @@ from verify.money import Money, prove_money
 from verify.node import Node, NodeFault
 from verify.reach import Activity, Reach, opportunities, score
 from verify.run import ChainRun, Unreadable, read_run
-from verify.search import Universe
+from verify.search import Step, Universe
 from verify.selfcheck import self_check
 
 PROVED, DISCREPANT, UNPROVED = 0, 1, 2
+SHOWN_MISSES = 20
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "seed": seed,
         "verify_s": round(time.monotonic() - started, 3),
         **summed(proofs),
-        "chains": {proof.run.name: summed([proof]) for proof in proofs},
+        "chains": {
+            proof.run.name: {**summed([proof]), "largest_misses": largest_misses(proof)}
+            for proof in proofs
+        },
     }
     options.out.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
     faults = [fault for proof in proofs for fault in proof.discrepancies]
@@ -165,6 +169,30 @@ def summed(proofs: Sequence[Proof]) -> dict[str, Any]:
         "swaps_replayed": total(lambda p: p.swaps_replayed),
         "quotes_checked": total(lambda p: p.quotes_checked),
     }
+
+
+def largest_misses(proof: Proof) -> list[dict[str, Any]]:
+    """Describe what the daemon missed most of, so that a person can go and look."""
+    return [
+        {
+            "block": miss.block,
+            "behind": miss.trigger,
+            "missed_wei": str(miss.missed_wei),
+            "net_wei": str(miss.best.net_wei),
+            "claimed": miss.claimed,
+            "amount_in": str(miss.best.amount_in),
+            "route": [_spoken(proof.run, step) for step in miss.best.route],
+            "conversion": _spoken(proof.run, miss.best.conversion),
+        }
+        for miss in proof.reach.misses[:SHOWN_MISSES]
+    ]
+
+
+def _spoken(run: ChainRun, step: Step | None) -> str | None:
+    if step is None:
+        return None
+    into, out = run.tokens[step.token_in].name, run.tokens[step.token_out].name
+    return f"{into} > {out} on {step.pool.dex} {step.pool.address} at {step.pool.fee_pips} pips"
 
 
 def _landed_gas_mean(proofs: Sequence[Proof]) -> int | None:

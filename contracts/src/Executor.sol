@@ -15,7 +15,8 @@ import {Tokens} from "./Tokens.sol";
 ///      4     5  last block: the call reverts in any later one
 ///      9    12  least profit: wei of wrapped native that must be gained, before the bid
 ///     21    12  bid: wei paid to block.coinbase out of the gain; 0 pays nothing
-///     33     1  n, the number of tokens that the plan pays beside wrapped native
+///     33     1  bits 0-6: n, the number of tokens that the plan pays beside wrapped native;
+///               bit 7 set when the gain must equal the least profit, neither less nor more
 ///     34  20 n  their addresses; commands call them 1..n, and wrapped native 0
 ///      …        commands, to the end of the data
 ///
@@ -55,6 +56,7 @@ contract Executor is Roles {
     error Reentered();
     error PlanExpired(uint256 blockNumber, uint256 lastBlock);
     error ProfitTooLow(int256 gained, uint256 wanted);
+    error ProfitNotExact(uint256 gained, uint256 wanted);
     error BidTooHigh(uint256 bid, uint256 gained);
     error BidRefused(address coinbase, uint256 bid);
     error TokenLost(address token, uint256 before, uint256 afterwards);
@@ -67,6 +69,7 @@ contract Executor is Roles {
 
     uint256 private constant HEADER_END = 34;
     uint256 private constant ADDRESS_SIZE = 20;
+    uint256 private constant MOST_TOKENS = 0x7f;
 
     uint256 private constant PAY = 1;
     uint256 private constant PAIR = 2;
@@ -119,13 +122,14 @@ contract Executor is Roles {
 
         _awaited = NOBODY;
         uint256 wrappedBefore = WRAPPED.balanceOf(address(this));
-        uint256 declared = _read(33, 1);
+        uint256 form = _read(33, 1);
+        uint256 declared = form & MOST_TOKENS;
         if (declared == 0) {
             _run(msg.data[HEADER_END:]);
         } else {
             _runDeclared(declared);
         }
-        gross = _gain(wrappedBefore, _read(9, 12));
+        gross = _gain(wrappedBefore, _read(9, 12), form > MOST_TOKENS);
         _payBid(_read(21, 12), gross);
         _awaited = IDLE;
     }
@@ -240,7 +244,11 @@ contract Executor is Roles {
 
     /* THE END OF A PLAN */
 
-    function _gain(uint256 before, uint256 wanted) private view returns (uint256 gross) {
+    function _gain(uint256 before, uint256 wanted, bool exact)
+        private
+        view
+        returns (uint256 gross)
+    {
         uint256 afterwards = WRAPPED.balanceOf(address(this));
         if (afterwards < before + wanted) {
             revert ProfitTooLow(int256(afterwards) - int256(before), wanted);
@@ -248,6 +256,7 @@ contract Executor is Roles {
         unchecked {
             gross = afterwards - before; // afterwards >= before + wanted
         }
+        if (exact && gross != wanted) revert ProfitNotExact(gross, wanted);
     }
 
     function _payBid(uint256 bid, uint256 gross) private {

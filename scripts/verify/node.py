@@ -53,16 +53,22 @@ class Node:
 
     def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Ask many questions, answered in their order; the first error answer raises NodeFault."""
-        answers: list[Any] = []
+        results = []
+        for (method, params), answer in zip(calls, self._answers(calls), strict=True):
+            if "error" in answer or "result" not in answer:
+                shown = orjson.dumps(answer.get("error")).decode()
+                asked = orjson.dumps(list(params)).decode()[:200]
+                raise NodeFault(f"{self.url} answered {method} {asked} with {shown}.")
+            results.append(answer["result"])
+        return results
+
+    def attempt(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Ask many questions, of which some may rightly be refused: those are answered None."""
+        return [answer.get("result") for answer in self._answers(calls)]
+
+    def _answers(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> Iterator[dict[str, Any]]:
         for start in range(0, len(calls), BATCH):
-            part = calls[start : start + BATCH]
-            for (method, params), answer in zip(part, self._post(part), strict=True):
-                if "error" in answer or "result" not in answer:
-                    shown = orjson.dumps(answer.get("error")).decode()
-                    asked = orjson.dumps(list(params)).decode()[:200]
-                    raise NodeFault(f"{self.url} answered {method} {asked} with {shown}.")
-                answers.append(answer["result"])
-        return answers
+            yield from self._post(calls[start : start + BATCH])
 
     def _post(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[dict[str, Any]]:
         body = orjson.dumps(

@@ -33,12 +33,14 @@ _BEATEN = frozenset({"outbid", "reverted", "bad_nonce"})
 
 
 @dataclass(frozen=True)
-class Opportunity:
-    """One thing there was to earn: `trigger` is () or the hash of the transaction behind it."""
+class Miss:
+    """What one opportunity was worth beyond the best claim for it; `claimed` if there was one."""
 
     block: int
     trigger: Trigger
     best: Best
+    missed_wei: int
+    claimed: bool
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Reach:
     """The score of one chain, all of it in wei.
 
     `fates` splits what was found by what became of it, `missed` splits what was not; together
-    they are `reachable_wei`. `above` counts claims that say more than the brute force found.
+    they are `reachable_wei`. `misses` has the latter one by one, the largest first. `above`
+    counts claims that say more than the brute force found.
     """
 
     reachable: int
@@ -57,6 +60,7 @@ class Reach:
     fate_counts: Mapping[str, int]
     skipped: Mapping[str, int]
     missed: Mapping[str, int]
+    misses: Sequence[Miss]
     above: int
     above_wei: int
     triggers: int
@@ -74,11 +78,12 @@ def opportunities(
 ) -> Iterator[tuple[int, Trigger, Best | None]]:
     """Search every state of the run; yields also the states that offer nothing, as None."""
     candidates = [(block, tx) for block in blocks for tx in _followable(run, block, private)]
-    results = node.batch([_alone(block, tx) for block, tx in candidates])
+    # A node refuses to run what its sender could not pay for on the parent's state.
+    results = node.attempt([_alone(block, tx) for block, tx in candidates])
     logs_of: dict[int, list[tuple[str, list[Any]]]] = {}
     for (block, tx), result in zip(candidates, results, strict=True):
-        outcome = result[0]["calls"][0]
-        if int(outcome["status"], 16) == 1:
+        outcome = result[0]["calls"][0] if result else None
+        if outcome and int(outcome["status"], 16) == 1:
             number = int(block["number"], 16)
             logs_of.setdefault(number, []).append((str(tx["hash"]).lower(), outcome["logs"]))
     for block in blocks:
@@ -228,45 +233,42 @@ def score(
     by_fate: Counter[str] = Counter()
     fate_counts: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
-    missed: Counter[str] = Counter()
-    reachable = reachable_wei = found = above = above_wei = 0
+    misses: list[Miss] = []
+    above: list[int] = []
     for block, trigger, best in searched:
-        mine = claims.get((block, trigger), [])
-        ceiling = best.gross_wei if best else 0
-        for excess in (claim.gross_wei - ceiling for claim in mine):
-            above += excess > 0 and best is not None
-            above_wei += max(excess, 0) if best else 0
         if best is None:
             continue
-        reachable += 1
-        reachable_wei += best.net_wei
-        if not mine:
-            missed["not_found"] += best.net_wei
-            continue
+        mine = claims.get((block, trigger), [])
+        above += [c.gross_wei - best.gross_wei for c in mine if c.gross_wei > best.gross_wei]
         gas_wei = best.gas_estimate * base_fees[block]
-        value = min(best.net_wei, max(c.gross_wei for c in mine) - gas_wei)
-        value = max(value, 0)
-        missed["undersized"] += best.net_wei - value
+        claimed = max((c.gross_wei for c in mine), default=0) - gas_wei
+        value = max(min(best.net_wei, claimed), 0)
+        if value < best.net_wei:
+            misses.append(Miss(block, trigger, best, best.net_wei - value, claimed=bool(mine)))
         if value == 0:
             continue
-        found += 1
         furthest = max(mine, key=lambda c: (c.outcome == "landed", c.sent, c.gross_wei))
         fate = activity.fate(furthest, best)
         by_fate[fate] += value
         fate_counts[fate] += 1
         if fate == "skipped":
             skipped[furthest.reason or "no reason given"] += value
+    missed: Counter[str] = Counter()
+    for miss in misses:
+        missed["undersized" if miss.claimed else "not_found"] += miss.missed_wei
+    offers = [best for _, _, best in searched if best]
     return Reach(
-        reachable=reachable,
-        reachable_wei=reachable_wei,
-        found=found,
+        reachable=len(offers),
+        reachable_wei=sum(best.net_wei for best in offers),
+        found=sum(fate_counts.values()),
         found_wei=sum(by_fate.values()),
         fates=by_fate,
         fate_counts=fate_counts,
         skipped=skipped,
         missed=missed,
-        above=above,
-        above_wei=above_wei,
+        misses=sorted(misses, key=lambda miss: -miss.missed_wei),
+        above=len(above),
+        above_wei=sum(above),
         triggers=sum(bool(trigger) for _, trigger, _ in searched),
         cycles=cycles,
     )

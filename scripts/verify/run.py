@@ -1,4 +1,20 @@
-"""The account of a run that is to be proved: RUN.json, read strictly."""
+"""The account of a run that is to be proved: RUN.json, read strictly.
+
+    {"seed": 1, "chains": [{
+      "name", "chain_id", "http_url": a node that answers for every block of the run,
+      "executor", "operators": [address], "wrapped_native", "coinbase",
+      "first_block", "last_block": the target blocks for which the daemon was live,
+      "dexes": {name: {"protocol", "factory", "fee_pips": of a V2 DEX, "first_block"}},
+      "tokens": {name: {"address"}}, "start_tokens": [name or address], "most_hops",
+      "claims": [{"id", "target_block", "behind": [transaction hash], "gross_wei", "bid_wei",
+                  "own_tx": hash or null, "sent", "outcome", "reason", "profit_wei"}],
+      "private_txs": [hash], optional: other searchers' transactions that were never public,
+      "relay_stats": [{"bundle_hash", "transactions": [hash], "fate",
+                       "beaten_by": [bundle hash]}], optional: the relay's own account
+    }]}
+
+Amounts of wei are decimal strings. Further keys are passed over: what they say proves nothing.
+"""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import structlog
 from msgspec import Struct
 
 from searcher.chains.channel import Channel
+from searcher.chains.quantity import quantity
 from searcher.domain.clock import Clock
 from searcher.domain.errors import Rejected, Retryable
 from searcher.domain.events import BlockApplied, BlockHeader, ChainReorganised, Log
@@ -24,6 +25,8 @@ from searcher.domain.units import Hash32, address, hash32, keccak256
 T = TypeVar("T")
 
 _BLOOM_DIGITS: Final = 512
+_LEAST_GAS_LIMIT: Final = 5000
+"""No block may have less (yellow paper, section 4.3.4); the base fee rule divides by half of it."""
 _FIRST_PAUSE_S: Final = 0.005
 _LONGEST_PAUSE_S: Final = 0.5
 _REMEMBERED: Final = 256
@@ -68,18 +71,21 @@ def parse_header(raw: Mapping[str, Any]) -> BlockHeader:
         ValueError: a field is missing or malformed, as in a block that is still pending.
     """
     try:
-        return BlockHeader(
-            number=int(raw["number"], 16),
+        header = BlockHeader(
+            number=quantity(raw["number"], bits=63),
             hash=hash32(raw["hash"]),
             parent_hash=hash32(raw["parentHash"]),
-            timestamp=int(raw["timestamp"], 16),
-            base_fee_wei=int(raw.get("baseFeePerGas") or "0x0", 16),
-            gas_limit=int(raw["gasLimit"], 16),
-            gas_used=int(raw["gasUsed"], 16),
+            timestamp=quantity(raw["timestamp"], bits=63),
+            base_fee_wei=quantity(raw.get("baseFeePerGas") or "0x0"),
+            gas_limit=quantity(raw["gasLimit"], bits=63),
+            gas_used=quantity(raw["gasUsed"], bits=63),
             coinbase=address(raw["miner"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a block header: {error!r}") from error
+    if header.gas_limit < _LEAST_GAS_LIMIT or header.gas_used > header.gas_limit:
+        raise ValueError(f"not a block header: {header.gas_used} of {header.gas_limit} gas used")
+    return header
 
 
 def parse_head(raw: Mapping[str, Any], received_ns: int) -> Head:
@@ -111,7 +117,7 @@ def parse_log(raw: Mapping[str, Any]) -> Log:
             address=where.lower(),
             topics=tuple(topic.lower() for topic in topics),
             data=data,
-            log_index=int(raw["logIndex"], 16),
+            log_index=quantity(raw["logIndex"], bits=63),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a log: {error!r}") from error
@@ -155,8 +161,8 @@ class BlockAssembler:
         clock: time of the process.
         gap_depth: how many missed blocks are fetched by walking back along parent hashes; a head
             further away is reported as a reorganisation, because the remedy is the same.
-        patience_s: how long the node may fail to give a block that it announced, when no newer head
-            arrives meanwhile.
+        patience_s: how often a node that fails to give a block which it announced is complained
+            about in the log; it is asked on until it does, or until a newer head arrives.
     """
 
     def __init__(
@@ -199,10 +205,10 @@ class BlockAssembler:
 
         A `BlockApplied` is the child of the block before it. After a `ChainReorganised`, whose head
         is not itself applied, the consumer rebuilds its state on that head; what follows builds on
-        it. Without `after` the first announced head is applied.
+        it. Without `after` the first announced head is applied. An unreachable node makes it wait.
 
         Raises:
-            Retryable: the node did not give a block or its complete logs in time.
+            Misconfigured: the node refuses the credentials or has no such address.
         """
         self._applied = after
         self._recent.clear()
@@ -288,45 +294,47 @@ class BlockAssembler:
     async def _logs(self, head: Head) -> tuple[Log, ...]:
         """Return the block's logs, complete.
 
-        They are complete when all name this block, are numbered from 0 without a gap, and make up
-        exactly the bloom filter that the header, and so its hash, commits to.
+        They are taken for complete when all name this block, are numbered from 0 without a gap, and
+        make up exactly the bloom filter that the header, and so its hash, commits to. What that
+        cannot show is an answer cut off behind a log after which every address and topic repeats.
         """
         raw_logs = await self._rpc.call("eth_getLogs", [{"blockHash": head.header.hash}])
         try:
             if any(raw["blockHash"].lower() != head.header.hash for raw in raw_logs):
                 raise _Unproven("foreign_block")
             logs = tuple(map(parse_log, raw_logs))
+            bloom = logs_bloom(logs)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise _Unproven("malformed") from error
         if any(log.log_index != i for i, log in enumerate(logs)):
             raise _Unproven("log_missing")
-        if logs_bloom(logs) != head.logs_bloom:
+        if bloom != head.logs_bloom:
             raise _Unproven("bloom_differs")
         return logs
 
     async def _insist(self, ask: Callable[[Head], Awaitable[T]], head: Head) -> T:
-        """Ask until the answer proves itself.
+        """Ask until the answer proves itself, however long the node is away.
 
         Raises:
             _Superseded: an attempt failed and a newer head waits.
-            Retryable: patience ran out.
         """
-        deadline = self._clock.monotonic_ns() + self._patience_ns
+        complain_ns = self._clock.monotonic_ns() + self._patience_ns
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
                 return await ask(head)
             except _Unproven as unproven:
-                cause, error = str(unproven), None
+                cause, words = str(unproven), ""
             except (Retryable, Rejected) as refused:
-                cause, error = type(refused).__name__, refused
+                cause, words = type(refused).__name__, str(refused)
             self._failures[cause] += 1
             if len(self._heads):
                 raise _Superseded
-            if self._clock.monotonic_ns() >= deadline:
-                raise Retryable(
-                    f"the node of {self._chain} gives no complete block {head.header.number} "
-                    f"({error or cause}): check the node's log index"
+            if self._clock.monotonic_ns() >= complain_ns:
+                complain_ns += self._patience_ns
+                number = head.header.number
+                _log.warning(
+                    "block_incomplete", chain=self._chain, block=number, cause=cause, words=words
                 )
             await self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

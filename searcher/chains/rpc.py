@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 import orjson
 
+from searcher.chains.quantity import quantity
 from searcher.domain.errors import Misconfigured, NodeUnreachable, Rejected, Retryable
 
 _REQUEST_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -218,7 +219,7 @@ class RpcClient:
         started = time.monotonic_ns()
         self._requests += 1
         try:
-            async with self._open().post(self.url, data=body) as response:
+            async with self._open().post(self.url, data=body, allow_redirects=False) as response:
                 data = await response.read()
                 status = response.status
         except aiohttp.ClientConnectorError as error:
@@ -239,13 +240,16 @@ class RpcClient:
             ) from error
         finally:
             self._spent_ns += time.monotonic_ns() - started
-        if status >= 400:
+        if status >= 300:
             self._check_status(status, data)
         return data
 
     def _check_status(self, status: int, data: bytes) -> None:
-        """Raise for an HTTP error, unless it is a 4xx whose body is JSON: then the body decides."""
-        if status in (401, 403, 404):
+        """Raise for an HTTP error, unless it is a 4xx whose body is JSON: then the body decides.
+
+        A redirection is an error as well: followed, it would turn the request into a GET.
+        """
+        if status < 400 or status in (401, 403, 404):
             raise Misconfigured(
                 f"the node at {self.name} answers HTTP {status}: "
                 "check the key and the path in its address"
@@ -288,7 +292,11 @@ async def check_chain(rpc: RpcClient, expected_chain_id: int) -> None:
         Misconfigured: it serves another one.
         SearcherError: as for `RpcClient.call`.
     """
-    served = int(await rpc.call("eth_chainId"), 16)
+    answer = await rpc.call("eth_chainId")
+    try:
+        served = quantity(answer)
+    except ValueError as error:
+        raise Retryable(f"the node at {rpc.name} names no chain: {error}") from error
     if served != expected_chain_id:
         raise Misconfigured(
             f"the node at {rpc.name} serves chain {served}, but the config says "

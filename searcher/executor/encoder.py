@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, assert_never
+from typing import assert_never
 
 from searcher.domain.plan import CurveKind, Hop, Opportunity, Plan
 from searcher.domain.units import Address
@@ -27,13 +27,6 @@ from searcher.executor.program import (
     SwapPool,
 )
 
-BID_GAS: Final = 50_000
-"""Gas that a bid adds to a plan proved without one, at most.
-
-Unwrapping, the payment, the calldata of a non-zero bid word, and 25,000 for a coinbase without an
-account; about 21,000 where the coinbase has one. A coinbase with code may take more.
-"""
-
 
 def encode(
     opportunity: Opportunity,
@@ -42,6 +35,7 @@ def encode(
     wrapped_native: Address,
     last_block: int,
     least_profit_wei: int,
+    exact: bool = False,
     at_ns: int,
 ) -> Plan:
     """Make the plan that carries an opportunity out, with a bid of zero.
@@ -52,6 +46,7 @@ def encode(
         wrapped_native: the token that contract counts profit in.
         last_block: the call reverts in any later block.
         least_profit_wei: the call reverts when it gains less wrapped native, before the bid.
+        exact: it also reverts when it gains more, so that what lands is what was proved.
         at_ns: when, on the process's monotonic clock.
 
     Raises:
@@ -63,7 +58,7 @@ def encode(
     commands = _cycle(opportunity.hops, number)
     if opportunity.conversion:
         commands += _deliver(opportunity.conversion, Receiver.EXECUTOR, number)
-    calldata = program.write(Program(last_block, least_profit_wei, 0, tokens, commands))
+    calldata = program.write(Program(last_block, least_profit_wei, 0, exact, tokens, commands))
     return Plan(
         opportunity=opportunity,
         executor=executor,

@@ -23,8 +23,9 @@ _LEAST_PROFIT_SIZE: Final = 12
 _AMOUNT_SIZE: Final = 16
 _LENGTH_SIZE: Final = 2
 _ADDRESS_SIZE: Final = 20
-_HEADER_END: Final = 34
 _ZERO_FOR_ONE: Final = 0x80
+_EXACT: Final = 0x80
+_MOST_TOKENS: Final = 0x7F
 
 
 class Receiver(IntEnum):
@@ -78,11 +79,16 @@ Command = Pay | SwapPair | FlashPair | SwapPool
 
 
 class Program(Struct, frozen=True):
-    """All that a call of the executor says."""
+    """All that a call of the executor says.
+
+    With `exact` the gain must equal the least profit: a plan that meets another state than the one
+    it was proved on reverts, even where it would gain more.
+    """
 
     last_block: int
     least_profit_wei: Uint256
     bid_wei: Uint256
+    exact: bool
     tokens: tuple[Address, ...]
     commands: tuple[Command, ...]
 
@@ -99,13 +105,15 @@ def write(program: Program) -> bytes:
     Raises:
         ValueError: a field does not fit its bytes.
     """
+    if len(program.tokens) > _MOST_TOKENS:
+        raise ValueError(f"a plan pays at most {_MOST_TOKENS} tokens, not {len(program.tokens)}")
     return b"".join(
         (
             SELECTOR,
             _unsigned(program.last_block, _LAST_BLOCK_SIZE, "last block"),
             _unsigned(program.least_profit_wei, _LEAST_PROFIT_SIZE, "least profit"),
             _unsigned(program.bid_wei, BID_SIZE, "bid"),
-            _unsigned(len(program.tokens), 1, "number of tokens"),
+            bytes((len(program.tokens) | (_EXACT if program.exact else 0),)),
             *(bytes.fromhex(token[2:]) for token in program.tokens),
             _write_commands(program.commands),
         )
@@ -124,8 +132,10 @@ def read(calldata: bytes) -> Program:
     last_block = reader.unsigned(_LAST_BLOCK_SIZE)
     least_profit_wei = reader.unsigned(_LEAST_PROFIT_SIZE)
     bid_wei = reader.unsigned(BID_SIZE)
-    tokens = tuple(reader.address() for _ in range(reader.unsigned(1)))
-    return Program(last_block, least_profit_wei, bid_wei, tokens, _read_commands(reader))
+    form = reader.unsigned(1)
+    tokens = tuple(reader.address() for _ in range(form & _MOST_TOKENS))
+    exact = bool(form & _EXACT)
+    return Program(last_block, least_profit_wei, bid_wei, exact, tokens, _read_commands(reader))
 
 
 def bid_bytes(bid_wei: int) -> bytes:
@@ -212,9 +222,10 @@ def _read_commands(reader: _Reader) -> tuple[Command, ...]:
 def _read_command(reader: _Reader) -> Command:
     head = reader.unsigned(1)
     kind = head & 0x0F
-    if kind not in (_PAY, _PAIR, _PAIR_FLASH, _POOL):
+    number = head >> 4 & 0x07
+    if kind not in (_PAY, _PAIR, _PAIR_FLASH, _POOL) or number not in set(Receiver):
         raise ValueError(f"the plan has a command 0x{head:02x} that this version does not know")
-    receiver = Receiver(head >> 4 & 0x07)
+    receiver = Receiver(number)
     if kind == _PAY:
         return Pay(receiver, reader.unsigned(1), reader.unsigned(_AMOUNT_SIZE))
     pool = reader.address()

@@ -29,10 +29,7 @@ def words(log: Log, *, topics: int, data: int) -> tuple[int, ...]:
             f"{len(log.topics)} topics and {len(text) // 2 - 1} bytes instead of {topics} and"
             f" {data * _WORD // 2}"
         )
-    try:
-        return tuple(int(text[i : i + _WORD], 16) for i in range(2, len(text), _WORD))
-    except ValueError as error:
-        raise MalformedLog("data that is not hex") from error
+    return tuple(_hex(text[i : i + _WORD]) for i in range(2, len(text), _WORD))
 
 
 def topic_word(log: Log, place: int) -> int:
@@ -44,10 +41,7 @@ def topic_word(log: Log, place: int) -> int:
     topic = log.topics[place]
     if len(topic) != 2 + _WORD:
         raise MalformedLog(f"a topic of {len(topic) // 2 - 1} bytes")
-    try:
-        return int(topic, 16)
-    except ValueError as error:
-        raise MalformedLog("a topic that is not hex") from error
+    return _hex(topic[2:])
 
 
 def address_of(word: int) -> Address:
@@ -82,3 +76,13 @@ def signed(word: int, bits: int) -> int:
     if not -(1 << bits - 1) <= value < 1 << bits - 1:
         raise MalformedLog(f"a value beyond int{bits}")
     return value
+
+
+def _hex(digits: str) -> int:
+    # int() would also take signs, spaces, underscores and other scripts' digits.
+    if not (digits.isascii() and digits.isalnum()):
+        raise MalformedLog("a word that is not hex")
+    try:
+        return int(digits, 16)
+    except ValueError as error:
+        raise MalformedLog("a word that is not hex") from error

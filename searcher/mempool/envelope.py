@@ -14,6 +14,7 @@ from typing import Any, Final
 import coincurve
 from msgspec import Struct
 
+from searcher.chains.quantity import quantity
 from searcher.domain import rlp
 from searcher.domain.events import PendingTx
 from searcher.domain.units import Address, Hash32, keccak256
@@ -21,6 +22,9 @@ from searcher.domain.units import Address, Hash32, keccak256
 _LEGACY, _ACCESS_LIST, _DYNAMIC_FEE, _BLOB, _SET_CODE = range(5)
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 """EIP-2: a larger `s` is malleable and no valid transaction."""
+
+_NARROW: Final = frozenset({"nonce", "gas"})
+"""EIP-2681 and the gas pool keep these within 64 bits; a chain takes no more."""
 
 
 class Unprovable(ValueError):
@@ -209,10 +213,7 @@ def _int(tx: Mapping[str, Any], name: str) -> bytes:
 
 
 def _number(tx: Mapping[str, Any], name: str) -> int:
-    text = tx[name]
-    if not text.startswith("0x"):
-        raise ValueError(f"{name} is not 0x-prefixed hex")
-    return int(text, 16)
+    return quantity(tx[name], bits=63 if name in _NARROW else 256)
 
 
 def _text(tx: Mapping[str, Any], name: str) -> str:

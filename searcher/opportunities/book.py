@@ -19,7 +19,6 @@ from searcher.kernels.cycles import (
     screen_all,
     screen_touched,
 )
-from searcher.kernels.sizing import size_cycle
 from searcher.market.market import Market
 from searcher.opportunities.strategy import Candidate
 
@@ -131,10 +130,7 @@ class CycleBook:
         degrees = np.bincount([number[pair[0]] for pair in pairs], minlength=len(number))
         self._out_ptr = _offsets(degrees)
         self._best = np.full(len(pairs), DEAD)
-        self._group_of = np.full(2 * self._market.arrays.rows, -1, np.int64)
-        self._group_of[self._members] = np.repeat(
-            np.arange(len(pairs), dtype=np.int64), np.diff(self._ptr)
-        )
+        self._group_of_edge = {e: i for i, pair in enumerate(pairs) for e in edges_of[pair]}
         self._all_groups = np.arange(len(pairs), dtype=np.int64)
         known = [(i, number[token]) for i, token in enumerate(self.scope.starts) if token in number]
         self._start_places = np.array([i for i, _ in known], np.int64)
@@ -190,9 +186,10 @@ class CycleBook:
 
     def refresh_rows(self, rows: Sequence[int]) -> IntArray:
         """Bring the groups of some rows up to date, and return those groups."""
-        edges = np.array([e for row in rows for e in (2 * row, 2 * row + 1)], np.int64)
-        groups = self._group_of[edges[edges < len(self._group_of)]]
-        groups = np.unique(groups[groups >= 0])
+        # A block or a transaction changes a few rows: a Python set is faster here than an array.
+        edges = (e for row in rows for e in (2 * row, 2 * row + 1))
+        found = {self._group_of_edge.get(edge, -1) for edge in edges} - {-1}
+        groups = np.array(sorted(found), np.int64)
         self._refresh(groups)
         return groups
 
@@ -225,23 +222,6 @@ class CycleBook:
         )
         return self._expand(number, rows, least_worth_wei) if number else []
 
-    def worth(self, candidate: Candidate) -> float:
-        """Return what a candidate's pools would leave, in wei before gas, as they stand now."""
-        arrays = self._market.arrays
-        place = self.scope.starts.index(candidate.start)
-        _, left = size_cycle(
-            np.array(candidate.edges, np.int32),
-            len(candidate.edges),
-            self._least[place],
-            self._most[place],
-            arrays.gamma,
-            arrays.first,
-            arrays.count,
-            arrays.segments,
-        )
-        rates = arrays.rate[list(candidate.edges)]
-        return left * self._values()[place] if rates.min() > DEAD else 0.0
-
     def statistics(self) -> BookStatistics:
         """Return the size of the book."""
         self.prepare()
@@ -249,8 +229,9 @@ class CycleBook:
 
     def _expand(self, number: int, rows: Sequence[int], least: float) -> list[Candidate]:
         arrays = self._market.arrays
-        touched = np.zeros(max(arrays.rows, 1), np.uint8)
-        touched[list(rows)] = 1
+        touched = np.zeros(arrays.rows, np.uint8)
+        for row in rows:
+            touched[row] = 1
         kept = expand(
             self._chosen,
             number,
@@ -308,7 +289,7 @@ class CycleBook:
 
     def _best_rate(self, token_in: Address, token_out: Address) -> float:
         edges = self._edges_of.get((token_in, token_out))
-        return float(self._best[self._group_of[edges[0]]]) if edges else DEAD
+        return float(self._best[self._group_of_edge[edges[0]]]) if edges else DEAD
 
 
 def _offsets(sizes: Sequence[int] | IntArray) -> IntArray:

@@ -24,16 +24,16 @@ class Evaluator:
         market: whose exact states are asked.
         book: where conversions to wrapped native are looked up.
         config: what a route must earn.
-        base_fee_wei: that of the target block.
+        gas_price_wei: base fee of the target block and priority fee.
     """
 
     def __init__(
-        self, market: Market, book: CycleBook, config: CycleSettings, base_fee_wei: int
+        self, market: Market, book: CycleBook, config: CycleSettings, gas_price_wei: int
     ) -> None:
         self._market = market
         self._book = book
         self._config = config
-        self._gas_price_wei = base_fee_wei + int(config.priority_fee_gwei * WEI_PER_GWEI)
+        self._gas_price_wei = gas_price_wei
         self._least_profit_wei = int(config.least_profit_gwei * WEI_PER_GWEI)
 
     def least_worth_wei(self) -> int:

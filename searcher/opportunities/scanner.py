@@ -39,13 +39,22 @@ class Scanner:
         market: what is searched.
         strategies: in the order in which they are asked.
         clock: stamps what is found.
+        priority_fee_wei: what a plan's gas costs on top of the base fee.
 
     Raises:
         Misconfigured: a strategy names a token that the chain does not have.
     """
 
-    def __init__(self, market: Market, strategies: Sequence[Strategy], *, clock: Clock) -> None:
+    def __init__(
+        self,
+        market: Market,
+        strategies: Sequence[Strategy],
+        *,
+        clock: Clock,
+        priority_fee_wei: int = 0,
+    ) -> None:
         self._market = market
+        self._priority_fee_wei = priority_fee_wei
         self._clock = clock
         self._books: dict[Scope, CycleBook] = {}
         self._strategies = [
@@ -117,15 +126,11 @@ class Scanner:
                 if not rows:
                     return []
                 candidates = book.search_through(rows, evaluator.least_worth_wei())
+                self._candidates += len(candidates)
+                return strategy.choose(candidates, evaluator.confirm)
         finally:
+            # The overlay is off by now: the book's best rates follow.
             book.refresh_rows(rows)
-        better = [c for c in candidates if c.worth_wei > book.worth(c)]
-        self._candidates += len(candidates)
-        self._refused["not made better by the transaction"] += len(candidates) - len(better)
-        if not better:
-            return []
-        with self._market.overlay(effects):
-            return strategy.choose(better, evaluator.confirm)
 
     def _of(self, trigger: Trigger) -> list[tuple[Strategy, CycleBook]]:
         chosen = [(s, book) for s, book in self._strategies if s.trigger == trigger]
@@ -142,7 +147,8 @@ class Scanner:
         return False
 
     def _evaluator(self, strategy: Strategy, book: CycleBook, context: BlockContext) -> Evaluator:
-        return Evaluator(self._market, book, strategy.config, context.base_fee_wei)
+        gas_price_wei = context.base_fee_wei + self._priority_fee_wei
+        return Evaluator(self._market, book, strategy.config, gas_price_wei)
 
     def _book(self, scope: Scope) -> CycleBook:
         return self._books.setdefault(scope, CycleBook(self._market, scope))

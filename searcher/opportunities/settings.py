@@ -78,14 +78,6 @@ class CycleSettings(Settings):
         le=10_000,
         reload=Reload.HOT,
     )
-    priority_fee_gwei: Decimal = knob(
-        Decimal("0.1"),
-        why="the tip a plan's gas is reckoned with, on top of the base fee",
-        unit="gwei",
-        ge=0,
-        le=100_000,
-        reload=Reload.HOT,
-    )
     overhead_gas: int = knob(
         75_000,
         why="gas of a plan beside its swaps: transaction, calldata, executor, builder's payment",

@@ -12,16 +12,14 @@ import sys
 from collections.abc import Collection
 from typing import Any, Literal, TextIO
 
-import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from searcher.domain.settings import Reload, Settings, knob
+from searcher.ops import exact_json
 from searcher.ops.redaction import HIDDEN, Redactor
 
 _SECRET_NAMES = frozenset({"authorization", "passphrase", "password", "private_key", "secret"})
-_LARGEST_EXACT = 2**53
-"""Above this, a JSON number is no longer exact in every reader."""
 
 
 class LogSettings(Settings):
@@ -105,15 +103,4 @@ class _Redaction:
 
 
 def _json_line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    return orjson.dumps(_exact(event), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _exact(value: Any) -> Any:
-    """Return `value` with integers that JSON readers would round (amounts in wei) as text."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_EXACT:
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _exact(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_exact(item) for item in value]
-    return value
+    return exact_json.dumps(event)

@@ -77,11 +77,15 @@ class Sources(Struct, frozen=True):
 
 
 class PipelineStatistics(Struct, frozen=True):
-    """Counters of one chain since its start; `skipped` and `dropped` are by reason."""
+    """Counters of one chain since its start; `skipped` and `dropped` are by reason.
+
+    `first_target` is the first block that a plan could be made for; 0 before there is one.
+    """
 
     chain: str
     state: str
     head: int
+    first_target: int
     blocks: int
     pending: int
     found: int
@@ -158,6 +162,7 @@ class ChainPipeline:
         self._final_after = final_after_blocks
         self._context: BlockContext | None = None
         self._state = "starting"
+        self._first_target = 0
         self._waiting: dict[Hash32, _Waiting] = {}
         self._simulations = asyncio.Semaphore(MOST_SIMULATIONS)
         self._work: set[asyncio.Task[None]] = set()
@@ -172,6 +177,7 @@ class ChainPipeline:
             chain=self.chain,
             state=self._state,
             head=self._context.parent.number if self._context else 0,
+            first_target=self._first_target,
             blocks=self._count["blocks"],
             pending=self._count["pending"],
             found=self._count["found"],
@@ -257,6 +263,7 @@ class ChainPipeline:
     def _open_for_trade(self, delta: MarketDelta) -> None:
         context = self._require_context()
         self._state = "active"
+        self._first_target = self._first_target or context.number
         self.ready.set()
         _log.info(
             "chain_ready", chain=self.chain, head=context.parent.number, mode=self._mode.value
@@ -426,6 +433,7 @@ class ChainPipeline:
             wrapped_native=self._market.wrapped_native,
             last_block=opportunity.target_block,
             least_profit_wei=opportunity.gross_wei,
+            exact=True,
             at_ns=self._clock.monotonic_ns(),
         )
         verdict = await self._simulator.prove(

@@ -177,7 +177,11 @@ class RiskGate:
         limits = self._settings
         gross_wei = opportunity.gross_wei
         if bid_wei < 0 or gas_cost_wei <= 0:
-            return _No("unpriced", f"bid {bid_wei} wei or gas cost {gas_cost_wei} wei is no price")
+            return _No(
+                "unpriced",
+                f"a bid of {bid_wei} wei with a gas cost of {gas_cost_wei} wei is no price: set a "
+                "priority fee where there is no base fee",
+            )
         profit_wei = gross_wei - bid_wei - gas_cost_wei
         if profit_wei < limits.least_profit_wei:
             return _No(

@@ -51,7 +51,12 @@ class RiskSettings(Settings):
         gt=0,
     )
     most_bundles_per_block: int = knob(
-        8, why="most plans for one target block", unit="bundles", reload=Reload.HOT, ge=1, le=1000
+        64,
+        why="most plans for one target block, alternatives included",
+        unit="bundles",
+        reload=Reload.HOT,
+        ge=1,
+        le=1000,
     )
     most_reverts_in_a_row: int = knob(
         3,

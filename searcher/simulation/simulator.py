@@ -204,12 +204,12 @@ class Simulator(ABC):
         context: BlockContext,
         gas_limit: int,
         nonce: int | None = None,
+        max_fee_wei: int | None = None,
     ) -> Verdict:
         """Execute the bundle of a plan, with a bid of zero, and judge it.
 
         It succeeds when every transaction that it follows succeeds, and the executor returns at
-        least the plan's least profit. The fee is the block's base fee, the least there can be, so
-        that a poor operator is refused here and not by the chain.
+        least the plan's least profit.
 
         Args:
             plan: the plan; its opportunity's parent must be the context's.
@@ -217,6 +217,8 @@ class Simulator(ABC):
             context: the target block.
             gas_limit: the gas limit of our transaction.
             nonce: the nonce that it will have; None leaves it open.
+            max_fee_wei: what it may pay for a unit of gas; an operator who cannot afford
+                `gas_limit` at this price is refused. None stands for the block's base fee.
 
         Raises:
             Retryable: no answer; nothing is known of the plan.
@@ -227,7 +229,7 @@ class Simulator(ABC):
             data=plan.calldata,
             gas=gas_limit,
             nonce=nonce,
-            max_fee_wei=context.base_fee_wei,
+            max_fee_wei=context.base_fee_wei if max_fee_wei is None else max_fee_wei,
         )
         reason, result = self._misplaced(plan, context), None
         if not reason:

@@ -8,11 +8,12 @@ answer, or one that does not fit, is no evidence: the bundle stays unresolved an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, Final, Protocol
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from searcher.domain.clock import Clock
 from searcher.domain.errors import InvariantBroken, Retryable, SearcherError
@@ -31,6 +32,9 @@ from searcher.risk.gate import RiskGate
 from searcher.submission.nonces import NonceLanes
 from searcher.submission.post_mortem import why_not
 from searcher.submission.receipts import Receipt, parse_receipt, realised
+
+MOST_ALTERNATIVES: Final = 256
+"""Bundles without inclusion that are still watched for, per nonce."""
 
 _log = structlog.get_logger(__name__)
 
@@ -189,28 +193,33 @@ class InclusionWatcher:
         self._hashes.pop(head.number - 256, None)
         senders = {*self._lanes.addresses, *(sender for sender, _ in self._groups)}
         nonces = await self._nonces(head, sorted(senders))
-        for group in list(self._groups.values()):
-            await self._review(group, nonces.get(group.sender), block)
+        await _all(
+            self._review(group, nonces.get(group.sender), block)
+            for group in list(self._groups.values())
+        )
         self._lanes.reconcile(nonces, head.number)
         self._raise_broken()
 
     async def on_reorg(self, event: ChainReorganised) -> None:
-        """Take back what landed in a block that is no longer there.
+        """Take back what landed in a block that is no longer there, and learn the nonces anew.
 
-        Nothing can be claimed until the next block has told the nonces.
+        A nonce that the node does not tell stays unclaimable until a block has told it.
         """
         self._hashes.clear()
+        self._hashes[event.head.number] = event.head.hash
         self._lanes.reorganised()
         for group in list(self._groups.values()):
             group.consumed_at = None
             winner = group.winner
             if winner is not None and not await self._still_there(winner):
                 await self._reopen(winner, f"a reorg to block {event.head.number} took it back")
+        nonces = await self._nonces(event.head.ref, self._lanes.addresses)
+        self._lanes.reconcile(nonces, event.head.number)
 
     async def close(self) -> None:
         """Record every bundle that has no outcome yet as unresolved: the next run takes it up."""
-        for group in self._groups.values():
-            for watched in group.members.values():
+        for group in list(self._groups.values()):
+            for watched in list(group.members.values()):
                 if watched.outcome is None:
                     await self._doubt(watched, "the daemon stopped before its block was seen")
 
@@ -235,7 +244,9 @@ class InclusionWatcher:
                 await self._reopen(group.winner, f"its nonce is free again in block {number}")
             for watched in group.due(number):
                 reason = await self._why_not(watched, block)
-                await self._dismiss(watched, OutcomeKind.NOT_LANDED, reason)
+                if watched.open:
+                    await self._dismiss(watched, OutcomeKind.NOT_LANDED, reason)
+            await self._let_go_of_old(group)
         else:
             await self._review_consumed(group, number)
 
@@ -277,28 +288,28 @@ class InclusionWatcher:
         else:
             await self._reopen(winner, "the node has no receipt of it any more")
 
+    async def _let_go_of_old(self, group: _Group) -> None:
+        """Bound what an operator that never lands keeps in memory.
+
+        Each of these would need to have leaked, and could only revert: its last block is over.
+        """
+        dismissed = [m for m in group.members.values() if not m.open]
+        for watched in dismissed[: max(0, len(dismissed) - MOST_ALTERNATIVES)]:
+            await self._finalise(watched, "")
+            del group.members[watched.bundle.own_hash]
+
     async def _finish(self, group: _Group, reason: str) -> None:
         """Make the last outcome of every member final, and stop watching them."""
-        for watched in list(group.members.values()):
-            last = watched.outcome
-            if last is None or last.kind is OutcomeKind.UNRESOLVED:
-                await self._dismiss(watched, OutcomeKind.NOT_LANDED, reason, final=True)
-            else:
-                await self._say(
-                    watched,
-                    Outcome(
-                        opportunity_id=last.opportunity_id,
-                        kind=last.kind,
-                        reason=last.reason,
-                        block=last.block,
-                        gas_used=last.gas_used,
-                        effective_gas_price_wei=last.effective_gas_price_wei,
-                        profit_wei=last.profit_wei,
-                        final=True,
-                        at_ns=self._clock.monotonic_ns(),
-                    ),
-                )
+        await _all(self._finalise(watched, reason) for watched in list(group.members.values()))
         del self._groups[group.sender, group.nonce]
+
+    async def _finalise(self, watched: _Watched, reason: str) -> None:
+        last = watched.outcome
+        if last is None or last.kind is OutcomeKind.UNRESOLVED:
+            await self._dismiss(watched, OutcomeKind.NOT_LANDED, reason, final=True)
+        elif not last.final:
+            now_ns = self._clock.monotonic_ns()
+            await self._say(watched, replace(last, final=True, at_ns=now_ns))
 
     async def _land(self, watched: _Watched, receipt: Receipt) -> None:
         plan, bundle = watched.plan, watched.bundle
@@ -334,6 +345,10 @@ class InclusionWatcher:
             f"realised {found.gross_wei} wei and paid a bid of {found.bid_wei} wei, recorded were "
             f"{recorded[0]} and {recorded[1]}"
         )
+        if found.gross_wei > recorded[0] and found.bid_wei == recorded[1]:
+            # Another transaction landed before it and moved a pool in its favour.
+            _log.error("windfall", opportunity=watched.bundle.opportunity_id, reason=reason)
+            return f"windfall: {reason}"
         self._gate.pause("inexact", f"{watched.bundle.opportunity_id} {reason}")
         self._broken.append(f"{watched.bundle.opportunity_id} {reason}")
         return reason
@@ -441,3 +456,10 @@ class InclusionWatcher:
             raise InvariantBroken(
                 f"{'; '.join(broken)}: trading stops; compare the plan with its receipt"
             )
+
+
+async def _all(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run steps side by side to their ends, and only then raise the first fault."""
+    for answer in await asyncio.gather(*steps, return_exceptions=True):
+        if answer is not None:
+            raise answer

@@ -1,8 +1,10 @@
 """Nonce lanes: which key signs next, with which nonce, and what may share one.
 
 A signed transaction is live until its nonce is consumed. A lane therefore gives its nonce to one
-plan, and to another only when the former is void: its outcome says that it did not land, so that
-the two are alternatives of which the chain takes at most one.
+plan, and to another only as an alternative, of which the chain takes at most one: when the former
+is void (its outcome says that it did not land), or when both want the same pools or follow the same
+transaction in the same block. Were such plans to land together, each would meet a state that the
+other has changed, and realise something else than was proved.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ from searcher.submission.signer import Signer
 
 
 class Claim(Struct, frozen=True):
-    """A nonce of a lane, given to one plan for one target block."""
+    """A nonce of a lane, given to one plan for one target block.
+
+    `wants` are the pools and followed transactions that it cannot share with another plan.
+    """
 
     signer: Signer
     nonce: int
     target_block: int
     opportunity_id: OpportunityId
+    wants: frozenset[str] = frozenset()
 
     @property
     def address(self) -> Address:
@@ -31,18 +37,25 @@ class Claim(Struct, frozen=True):
 
 
 class LaneStatistics(Struct, frozen=True):
-    """How many lanes there are, how many can be claimed now, and the refused claims so far."""
+    """How many lanes there are, how many can be claimed now, and the claims so far.
+
+    `alternatives` are those of the claims that share a nonce; `refused` found no free lane, and
+    `torn` would have had to be the alternative of plans on two lanes.
+    """
 
     lanes: int
     free: int
     claims: int
+    alternatives: int
     refused: int
+    torn: int
 
 
 class _Lane:
     """One operator key: its next nonce, and the claims that are live on it.
 
-    More than one is live only after a reorg: the one that it took back, and one built behind it.
+    More than one is live when they are alternatives, or after a reorg: what it took back, and what
+    was built behind that.
     """
 
     def __init__(self, signer: Signer) -> None:
@@ -73,24 +86,48 @@ class NonceLanes:
         self._lanes = {signer.address: _Lane(signer) for signer in signers}
         if not signers or len(self._lanes) != len(signers):
             raise ValueError("lanes need at least one signer, and each address once")
-        self._claims = 0
-        self._refused = 0
+        self._claims = self._alternatives = self._refused = self._torn = 0
 
     @property
     def addresses(self) -> tuple[Address, ...]:
         """The operators' addresses."""
         return tuple(self._lanes)
 
-    def claim(self, *, target_block: int, opportunity_id: OpportunityId) -> Claim | None:
-        """Give the first free lane's nonce to a plan; None when every lane is taken."""
-        for lane in self._lanes.values():
-            if lane.next_nonce is not None and not lane.live:
-                claim = Claim(lane.signer, lane.next_nonce, target_block, opportunity_id)
-                lane.live[claim.nonce, opportunity_id] = claim
-                self._claims += 1
-                return claim
-        self._refused += 1
-        return None
+    def claim(
+        self,
+        *,
+        target_block: int,
+        opportunity_id: OpportunityId,
+        wants: frozenset[str] = frozenset(),
+    ) -> Claim | None:
+        """Give a plan a nonce: that of the plan it competes with, or the first free lane's.
+
+        None when every lane is taken, or when it competes with plans of two lanes and could be the
+        alternative of one only.
+        """
+        rivals = [
+            (lane, claim)
+            for lane in self._lanes.values()
+            for claim in lane.live.values()
+            if claim.target_block == target_block and not wants.isdisjoint(claim.wants)
+        ]
+        free = (
+            (lane, lane.next_nonce)
+            for lane in self._lanes.values()
+            if lane.next_nonce is not None and not lane.live
+        )
+        lane, nonce = (rivals[0][0], rivals[0][1].nonce) if rivals else next(free, (None, None))
+        if any(other is not lane or claim.nonce != nonce for other, claim in rivals):
+            self._torn += 1
+            return None
+        if lane is None or nonce is None:
+            self._refused += 1
+            return None
+        claim = Claim(lane.signer, nonce, target_block, opportunity_id, wants)
+        lane.live[nonce, opportunity_id] = claim
+        self._claims += 1
+        self._alternatives += bool(rivals)
+        return claim
 
     def adopt(
         self, address: Address, *, nonce: int, target_block: int, opportunity_id: OpportunityId
@@ -101,7 +138,8 @@ class NonceLanes:
         already takes nothing.
 
         Raises:
-            InvariantBroken: the nonce already has a live claim, or an unknown operator signed.
+            InvariantBroken: the nonce has a live claim for another block, or an unknown operator
+                signed.
         """
         lane = self._lanes.get(address)
         if lane is None:
@@ -111,12 +149,13 @@ class NonceLanes:
             )
         if lane.next_nonce is not None and nonce < lane.next_nonce:
             return
-        other = next((c for c in lane.live.values() if c.nonce == nonce), None)
-        if other is not None:
-            raise InvariantBroken(
-                f"nonce {nonce} of {address} has two live plans, {other.opportunity_id} and "
-                f"{opportunity_id}: look at both in the ledger before a start"
-            )
+        for other in lane.live.values():
+            if other.nonce == nonce and other.target_block != target_block:
+                raise InvariantBroken(
+                    f"nonce {nonce} of {address} has live plans for two blocks, "
+                    f"{other.opportunity_id} and {opportunity_id}: look at both in the ledger "
+                    "before a start"
+                )
         claim = Claim(lane.signer, nonce, target_block, opportunity_id)
         lane.live[nonce, opportunity_id] = claim
 
@@ -168,7 +207,14 @@ class NonceLanes:
     def statistics(self) -> LaneStatistics:
         """Return the counts so far."""
         free = sum(lane.free for lane in self._lanes.values())
-        return LaneStatistics(len(self._lanes), free, self._claims, self._refused)
+        return LaneStatistics(
+            lanes=len(self._lanes),
+            free=free,
+            claims=self._claims,
+            alternatives=self._alternatives,
+            refused=self._refused,
+            torn=self._torn,
+        )
 
     @staticmethod
     def _advance(lane: _Lane, nonce: int, block_number: int) -> None:

@@ -31,11 +31,16 @@ WithBid = Callable[[Plan, int], bytes]
 
 
 class SubmitterStatistics(Struct, frozen=True):
-    """Bundles made ready and sent, plans without a free lane, and the time that making took."""
+    """Bundles made ready and sent, and the time that making took.
+
+    `without_lane` plans could claim no nonce; `twins` would have been the very transaction of
+    another opportunity.
+    """
 
     ready: int
     sent: int
     without_lane: int
+    twins: int
     discarded: int
     bundle_ready_ns_total: int
 
@@ -73,7 +78,8 @@ class Submitter:
         self._watcher = watcher
         self._clock = clock
         self._with_bid = with_bid
-        self._ready = self._sent = self._without_lane = self._discarded = 0
+        self._ready = self._sent = self._without_lane = self._twins = self._discarded = 0
+        self._signed: dict[Hash32, int] = {}  # transaction -> its target block
         self._ready_ns = 0
 
     async def prepare(
@@ -87,7 +93,10 @@ class Submitter:
         max_fee_wei: int,
         priority_fee_wei: int,
     ) -> SignedBundle | None:
-        """Claim a lane, set the bid and sign; None when no lane is free.
+        """Claim a lane, set the bid and sign.
+
+        None when no lane can be claimed, and when the same route was found twice, so that the
+        transaction would be that of another opportunity.
 
         Args:
             plan: what was proved.
@@ -110,7 +119,11 @@ class Submitter:
                 f"{context.base_fee_wei} wei"
             )
         opportunity_id = plan.opportunity.id
-        claim = self._lanes.claim(target_block=context.number, opportunity_id=opportunity_id)
+        claim = self._lanes.claim(
+            target_block=context.number,
+            opportunity_id=opportunity_id,
+            wants=plan.opportunity.pools | {tx.hash for tx in plan.opportunity.behind},
+        )
         if claim is None:
             self._without_lane += 1
             return None
@@ -133,6 +146,13 @@ class Submitter:
         except BaseException:
             self._lanes.void(claim.address, claim.nonce, opportunity_id)
             raise
+        if bundle.own_hash in self._signed:
+            self._twins += 1
+            self._lanes.void(claim.address, claim.nonce, opportunity_id)
+            return None
+        for old in [h for h, target in self._signed.items() if target < context.number]:
+            del self._signed[old]
+        self._signed[bundle.own_hash] = context.number
         self._ready += 1
         self._ready_ns += bundle.at_ns - start_ns
         return bundle
@@ -177,6 +197,7 @@ class Submitter:
     def discard(self, bundle: SignedBundle) -> None:
         """Give back the lane of a bundle that was made ready and never sent."""
         self._discarded += 1
+        self._signed.pop(bundle.own_hash, None)
         self._lanes.void(bundle.sender, bundle.nonce, bundle.opportunity_id)
 
     async def close(self) -> None:
@@ -190,6 +211,7 @@ class Submitter:
             ready=self._ready,
             sent=self._sent,
             without_lane=self._without_lane,
+            twins=self._twins,
             discarded=self._discarded,
             bundle_ready_ns_total=self._ready_ns,
         )

@@ -191,10 +191,12 @@ class UniswapV3(Protocol[PoolState]):
         )
         found: dict[Address, list[tuple[int, int, int]]] = {p.address: [] for p in pools}
         for (address, tick), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, str) or len(answer) < 2:
+            if isinstance(answer, str):
                 failed[address] = f"ticks({tick}): {answer}"
+            elif len(answer) != 8:
+                failed[address] = f"ticks({tick}) has another shape than Uniswap V3's"
             else:
-                found[address].append((tick, signed(answer[1], 128), answer[0]))
+                found[address].append((tick, answer[1], answer[0]))
         return [
             failed.get(p.address) or _assembled(heads[2 * i], heads[2 * i + 1], found[p.address])
             for i, p in enumerate(pools)
@@ -331,6 +333,7 @@ def _assembled(
     liquidity: tuple[int, ...] | str,
     ticks: list[tuple[int, int, int]],
 ) -> PoolState | str:
+    """Check and join what a pool answered; `ticks` are index, raw net and raw gross."""
     if isinstance(slot0, str) or isinstance(liquidity, str):
         return f"slot0 and liquidity: {slot0 if isinstance(slot0, str) else liquidity}"
     if len(slot0) != 7 or len(liquidity) != 1:
@@ -341,8 +344,8 @@ def _assembled(
         ordered = sorted(ticks)
         table = TickTable(
             tuple(tick for tick, _, _ in ordered),
-            tuple(net for _, net, _ in ordered),
-            tuple(gross for _, _, gross in ordered),
+            tuple(signed(net, 128) for _, net, _ in ordered),
+            tuple(unsigned(gross, 128) for _, _, gross in ordered),
         )
         return state_of(
             ConcentratedState(_price(slot0[0]), unsigned(liquidity[0], 128), _tick(slot0[1]), table)

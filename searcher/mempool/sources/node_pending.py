@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import cast
 
 from searcher.chains.rpc import RpcFault
@@ -38,6 +39,7 @@ class NodePending(Source):
                     hashes.append(frame)
                 else:
                     inlet.offer(frame.body, frame.received_ns)
+                    await asyncio.sleep(0)  # a burst must not hold up the next head
             wanted = [frame for frame in hashes if not inlet.known(str(frame.body).lower())]
             if wanted:
                 await self._ask(inlet, wanted)

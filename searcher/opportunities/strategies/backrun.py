@@ -8,10 +8,11 @@ from searcher.opportunities.strategy import Candidate, Confirm, Route, Strategy,
 
 
 class Backrun(Strategy):
-    """Takes the one best cycle behind a pending transaction.
+    """Takes the one best cycle through the pools that a pending transaction changes.
 
-    It runs after the transaction and changes nothing of what that one gets. Only cycles that the
-    transaction made better are offered to it.
+    It runs after the transaction and changes nothing of what that one gets. A cycle that paid
+    before is offered too when it pays behind the transaction: the block's arbitrage and this one
+    exclude each other, and whichever lands voids the other.
     """
 
     trigger = Trigger.PENDING

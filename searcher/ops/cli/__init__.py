@@ -26,6 +26,9 @@ class Mount(NamedTuple):
 
 
 COMMANDS = (
+    Mount("run", "searcher.ops.cli.run:run", "Run the daemon."),
+    Mount("demo", "searcher.ops.cli.demo:demo", "Watch the daemon earn on local chains."),
+    Mount("devnet", "searcher.ops.cli.devnet:app", "Local chains with real protocols."),
     Mount("config", "searcher.ops.cli.config:app", "Check, show and explain the configuration."),
 )
 
@@ -40,6 +43,8 @@ def build(commands: Sequence[Mount] = COMMANDS) -> cyclopts.App:
         help="Search EVM chains for value that harms no other user.",
         help_epilogue=f"{TRACEBACK_FLAG} before a command shows where an unexpected error arose.",
         version=__version__,
+        help_format="plaintext",  # Markdown would double the time to the first line
+        version_format="plaintext",
         result_action="return_value",
         suppress_keyboard_interrupt=False,
         exit_on_error=False,

@@ -44,11 +44,8 @@ Store = Annotated[
 ]
 
 
-class MetricsSettings(Settings):
-    """Where the daemon's figures can be read: the `[metrics]` table."""
-
-    host: str = knob("127.0.0.1", why="address to listen on; metrics have no password")
-    port: int = knob(9464, why="port for Prometheus; 0 switches it off", ge=0, le=65_535)
+_TOKEN_LISTS: Final = ("start_tokens", "tokens_allowed", "tokens_denied", "amounts")
+"""Keys of strategies that hold names of tokens; those that take addresses too begin with 0x."""
 
 
 class MainSettings(Settings):
@@ -60,7 +57,6 @@ class MainSettings(Settings):
     risk: str = knob("default", why="file of risk/ that limits them, by name")
     ledger: Store = knob(why="where everything that happened is kept")
     log: LogSettings = knob(LogSettings(), why="the log")
-    metrics: MetricsSettings = knob(MetricsSettings(), why="the metrics")
 
 
 class SignersSettings(Settings):
@@ -158,18 +154,19 @@ def _live_conflicts(name: str, settings: ChainSettings) -> Iterator[Conflict]:
 def _token_conflicts(
     name: str, strategy: Plugged, chains: Mapping[str, ChainSettings]
 ) -> Iterator[Conflict]:
-    """A start token must be known on some chain, and each chain must know one of them."""
-    wanted: Sequence[str] = getattr(strategy.settings, "start_tokens", ())
-    path = ("strategies", name, "start_tokens")
+    """A token must be known on some chain, and each chain must know one of the start tokens."""
     known = {token for chain in chains.values() for token in chain.tokens}
-    for token in wanted:
-        if token not in known:
-            what = f"no enabled chain has a token {token!r}"
-            yield Conflict(path, what, did_you_mean(token, known))
+    for field in _TOKEN_LISTS:
+        for token in getattr(strategy.settings, field, ()):
+            if token not in known and not token.lower().startswith("0x"):
+                what = f"no enabled chain has a token {token!r}"
+                yield Conflict(("strategies", name, field), what, did_you_mean(token, known))
+    start = set(getattr(strategy.settings, "start_tokens", ()))
     for chain_name, chain in chains.items():
-        if wanted and not set(wanted) & set(chain.tokens):
+        if start and start.isdisjoint(chain.tokens):
             what = f"{chain_name} has none of the start tokens"
-            yield Conflict(path, what, f"add one of {', '.join(sorted(chain.tokens))}")
+            remedy = f"add one of {', '.join(sorted(chain.tokens))}"
+            yield Conflict(("strategies", name, "start_tokens"), what, remedy)
 
 
 LAYOUT: Final[Layout[Config]] = Layout(

@@ -160,4 +160,22 @@ never shown.
           | ^^^^^^^
         help: did you mean 'http_url'?
 
+**Where a value comes from** and what a key means:
+
+    $ searcher config show --origin --set log.level=debug
+    mode = "observe"                            # config/searcher.toml:5; restart
+    log.level = "debug"                         # flag --set log.level; hot
+    chains.ethereum.node.max_inflight = 64      # default; restart
+    …
+    $ searcher config explain node.max_inflight
+    chains.<name>.node.max_inflight: requests on their way at once; more wait
+      value    whole number (requests)
+      range    at least 1, at most 4096
+      default  64
+      reload   restart
+
+`searcher config check` says in one line what would run, or tells the faults and ends with status 3
+([exit codes](exit-codes.md)). `--json` makes one document of `check` and `show`, in which integers
+beyond 53 bits are text.
+
 `hot` means that a running daemon can take the change, `restart` that it cannot."""

@@ -187,7 +187,7 @@ def holds_text(kind: Any) -> bool:
         return all(holds_text(a) for a in arguments if a is not type(None))
     if origin is typing.Literal:
         return all(isinstance(a, str) for a in arguments)
-    return isinstance(kind, type) and issubclass(kind, str)
+    return isinstance(kind, type) and issubclass(kind, str | Path)
 
 
 def is_number(kind: Any) -> bool:
@@ -292,10 +292,18 @@ class Key:
 
     def matches(self, path: tuple[str, ...]) -> bool:
         """Say whether `path` (names, no indices) is this key in some table."""
-        pattern = tuple(part for part in self.pattern if part != EACH_ITEM)
-        return len(path) == len(pattern) and all(
-            wanted in (ANY_NAME, given) for wanted, given in zip(pattern, path, strict=True)
+        return len(path) == len(self._names) and self.ends_like(path)
+
+    def ends_like(self, path: tuple[str, ...]) -> bool:
+        """Say whether this key's last names are `path`."""
+        ending = self._names[-len(path) :]
+        return len(path) == len(ending) and all(
+            wanted in (ANY_NAME, given) for wanted, given in zip(ending, path, strict=True)
         )
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(part for part in self.pattern if part != EACH_ITEM)
 
 
 def keys_of(model: type[Settings], prefix: tuple[str, ...] = ()) -> Iterator[Key]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeAlias
 
 from searcher.chains.blocks import parse_log
+from searcher.chains.quantity import quantity
 from searcher.chains.rpc import RpcFault
 from searcher.domain.errors import InvariantBroken, Misconfigured, Retryable
 from searcher.domain.events import BlockContext
@@ -92,7 +93,7 @@ class EthSimulate(Simulator):
                 raise self._sorted(answer, context) from answer
         simulated, *counts = answers
         try:
-            nonces = {s: int(c, 16) for s, c in zip(senders, counts, strict=True)}
+            nonces = {s: quantity(c) for s, c in zip(senders, counts, strict=True)}
             _check_nonces(calls, nonces)
             (block,) = simulated
             self._check_block(context, block, validate=validate)
@@ -115,17 +116,17 @@ class EthSimulate(Simulator):
 
         geth names the parent; Anvil leaves it zero.
         """
-        parent = int(block.get("parentHash") or "0x0", 16)
+        parent = quantity(block.get("parentHash") or "0x0")
         if parent and parent != int(context.parent.hash, 16):
             raise Retryable(
                 f"the node at {self._rpc.name} simulated on block 0x{parent:064x}, "
                 f"not on {context.parent.hash}: wait for the chain to settle"
             )
-        base_fee_wei = int(block.get("baseFeePerGas") or "0x0", 16)
+        base_fee_wei = quantity(block.get("baseFeePerGas") or "0x0")
         simulated = (
-            int(block["number"], 16),
-            int(block["timestamp"], 16),
-            int(block["gasLimit"], 16),
+            quantity(block["number"]),
+            quantity(block["timestamp"]),
+            quantity(block["gasLimit"]),
             base_fee_wei if validate else context.base_fee_wei,
             block["miner"].lower(),
         )
@@ -198,14 +199,14 @@ def _call(call: Call, validate: bool) -> dict[str, Any]:
 
 def _result(raw: Mapping[str, Any]) -> CallResult:
     """Read one call's result; revert data stands in the error (geth) or as the return (Anvil)."""
-    succeeded = int(raw["status"], 16) == 1
+    succeeded = quantity(raw["status"]) == 1
     returned = bytes.fromhex(raw["returnData"][2:])
     error = raw.get("error") or {}
     data = error.get("data")
     revert = bytes.fromhex(data[2:]) if isinstance(data, str) else returned
     return CallResult(
         succeeded=succeeded,
-        gas_used=int(raw["gasUsed"], 16),
+        gas_used=quantity(raw["gasUsed"]),
         return_data=returned if succeeded else b"",
         logs=tuple(map(parse_log, raw["logs"])),
         error="" if succeeded else str(error.get("message") or "failed"),

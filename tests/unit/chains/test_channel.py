@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from searcher.chains.channel import Channel, Overflow
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.sampled_from(list(Overflow)))
 def test_every_item_is_accounted_for(puts, capacity, overflow):
     channel, taken = Channel(capacity, overflow), []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from searcher.chains.network import Network, networks
@@ -37,6 +37,7 @@ def test_the_base_fee_of_eip_1559(base, used, following):
     assert network("ethereum").next_base_fee(parent) == following
 
 
+@settings(deadline=None)
 @given(
     base=st.integers(0, 2**80),
     limit=st.integers(5_000, 10**9),

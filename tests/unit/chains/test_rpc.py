@@ -127,8 +127,8 @@ async def test_a_json_rpc_error_under_http_400_is_a_fault(serve):
             await rpc.call("m")
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
-async def test_refused_credentials_are_the_operators_to_mend(serve, status):
+@pytest.mark.parametrize("status", [301, 307, 401, 403, 404])
+async def test_a_refused_address_is_the_operators_to_mend(serve, status):
     async with RpcClient(await serve(answering(status, b"{}"))) as rpc:
         with pytest.raises(Misconfigured, match=f"HTTP {status}"):
             await rpc.call("m")
@@ -195,3 +195,9 @@ async def test_a_node_of_another_chain_is_named(serve):
     async with RpcClient(await serve(answering(200, body))) as rpc:
         with pytest.raises(Misconfigured, match="serves chain 1, but the config says 56"):
             await check_chain(rpc, 56)
+
+
+async def test_a_node_that_names_no_chain_is_asked_again(serve):
+    async with RpcClient(await serve(answering(200, b'{"id":1,"result":null}'))) as rpc:
+        with pytest.raises(Retryable, match="names no chain"):
+            await check_chain(rpc, 1)

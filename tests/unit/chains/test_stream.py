@@ -32,7 +32,7 @@ def head(number: int) -> dict:
         "hash": f"0x{number:064x}",
         "parentHash": f"0x{number - 1:064x}",
         "timestamp": "0x1",
-        "gasLimit": "0x1",
+        "gasLimit": "0x1c9c380",
         "gasUsed": "0x0",
         "miner": "0x" + "00" * 20,
         "logsBloom": "0x" + "00" * 256,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import rlp as oracle
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from searcher.domain import rlp
@@ -10,6 +10,7 @@ from searcher.domain import rlp
 items = st.recursive(st.binary(max_size=80), lambda inner: st.lists(inner, max_size=6))
 
 
+@settings(deadline=None)
 @given(items)
 def test_encodes_and_decodes_as_the_reference_does(item):
     encoded = rlp.encode(item)
@@ -17,6 +18,7 @@ def test_encodes_and_decodes_as_the_reference_does(item):
     assert rlp.decode(encoded) == item
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**256 - 1))
 def test_an_integer_has_no_leading_zeros(value):
     assert rlp.encode_int(value) == oracle.encode(value)
@@ -34,6 +36,7 @@ def test_a_negative_integer_has_no_encoding():
         rlp.encode_int(-1)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_only_the_canonical_encoding_is_read(data):
     try:

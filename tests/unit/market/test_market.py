@@ -330,6 +330,7 @@ def bad_logs(v2, v3):
         "short data": Log(v2, (sync,), "0x" + "00" * 63),
         "too many topics": Log(v2, (sync, sync), data(1, 1)),
         "not hex": Log(v2, (sync,), "0x" + "zz" * 64),
+        "a sign for a digit": Log(v2, (sync,), "0x+" + "0" * 62 + "1" + f"{5:064x}"),
         "beyond uint112": Log(v2, (sync,), data(2**112, 1)),
         "price outside": Log(v3, (swap, swap, swap), data(1, 1, 1, 10**22, 0)),
         "missed log": Log(v3, (swap, swap, swap), data(1, 1, 2**96, 7, 0)),

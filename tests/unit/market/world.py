@@ -109,9 +109,9 @@ class World:
 
     # ---- actions
 
-    def create_v2(self, dex, token0, token1, reserve0=0, reserve1=0):
+    def create_v2(self, dex, token_a, token_b, amount_a=0, amount_b=0):
         pool = self._new_address()
-        token0, token1 = sorted((token0, token1))
+        (token0, reserve0), (token1, reserve1) = sorted([(token_a, amount_a), (token_b, amount_b)])
         self._emit(
             FACTORIES[dex],
             (topic("PairCreated(address,address,address,uint256)"), token0, token1),

@@ -106,7 +106,7 @@ def test_fees_come_from_the_fields_of_the_type():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    nonce=st.integers(0, 2**64 - 2),
+    nonce=st.integers(0, 2**63 - 1),
     value=st.integers(0, 2**256 - 1),
     gas=st.integers(21_000, 2**40),
     price=st.integers(1, 2**60),
@@ -139,6 +139,9 @@ def test_any_transaction_is_rebuilt(*, nonce, value, gas, price, data, creates, 
         ({"nonce": None}, "malformed"),
         ({"nonce": "7"}, "malformed"),
         ({"gas": "0xzz"}, "malformed"),
+        ({"gas": hex(2**63)}, "malformed"),
+        ({"nonce": hex(2**63)}, "malformed"),
+        ({"value": hex(2**256)}, "malformed"),
         ({"to": "0xab"}, "malformed"),
         ({"accessList": None}, "malformed"),
         ({"accessList": [{"address": TO}]}, "malformed"),

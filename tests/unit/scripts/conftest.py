@@ -70,17 +70,21 @@ class Chain:
         """Send a user's swap of an exact input through the DEX's own router."""
         who = account("user", user) if isinstance(user, int) else user
         tokens = [self.token(symbol) for symbol in path]
-        if self.deployed.dexes[dex].protocol == "uniswap_v2":
-            data = calldata(
-                "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)",
-                *(amount, 0, tokens, who.address, 2**40),
-            )
-        else:
-            data = calldata(
-                "exactInputSingle((address,address,uint24,address,uint256,uint256,uint256,uint160))",
-                (*tokens, 3000, who.address, 2**40, amount, 0, 0),
-            )
+        data = self.swap_data(dex, who.address, tokens, amount, 3000)
         return await self.send(who, self.deployed.dexes[dex].router, data)
+
+    def swap_data(
+        self, dex: str, user: str, tokens: Sequence[str], amount: int, fee_pips: int
+    ) -> bytes:
+        if self.deployed.dexes[dex].protocol == "uniswap_v2":
+            return calldata(
+                "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)",
+                *(amount, 0, tokens, user, 2**40),
+            )
+        return calldata(
+            "exactInputSingle((address,address,uint24,address,uint256,uint256,uint256,uint160))",
+            (*tokens, fee_pips, user, 2**40, amount, 0, 0),
+        )
 
     async def earn(self, operator: int, gross_wei: int, bid_wei: int) -> str:
         """Send an operator's call that brings the executor `gross_wei` and pays the bid of it."""

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import verify_demo
+from verify.history import read_history
+from verify.node import Node
+from verify.run import read_run
+from verify.search import Universe
 
 from searcher.devnet.accounts import account
 
@@ -135,6 +139,43 @@ async def test_a_true_account_passes(scene, tmp_path, capsys):
     assert report["pools"] == scene.pools
 
 
+async def test_the_best_cycle_pays_what_we_say_on_the_real_pools(scene, chain):
+    """Every state's winner, swapped hop by hop through the DEXes' own routers by a user."""
+    _, (run,) = read_run(json.dumps({"seed": 1, "chains": [scene.run]}).encode())
+    user, tried = account("user", 5).address, 0
+    with Node(chain.url) as node:
+        history = await asyncio.to_thread(read_history, node, run)
+        universe = Universe(
+            history.pools.values(),
+            start_tokens=run.start_tokens,
+            wrapped_native=run.wrapped_native,
+            most_hops=3,
+        )
+        for block, states in history.at_end_of.items():
+            best = universe.best(states, 10**9)
+            if best is None:
+                continue
+            amount, calls = best.amount_in, []
+            for step in (*best.route, best.conversion):
+                if step is None:
+                    continue
+                if step is best.conversion:
+                    amount -= best.amount_in
+                data = chain.swap_data(
+                    step.pool.dex, user, [step.token_in, step.token_out], amount, step.pool.fee_pips
+                )
+                router = chain.deployed.dexes[step.pool.dex].router
+                calls.append({"from": user, "to": router, "input": "0x" + data.hex()})
+                amount = states[step.pool.address].quote(step.pool, step.zero_for_one, amount)
+            payload = {"blockStateCalls": [{"calls": calls}], "validation": False}
+            (ran,) = await chain.rpc.call("eth_simulateV1", [payload, hex(block)])
+            assert [call["status"] for call in ran["calls"]] == ["0x1"] * len(calls)
+            kept = 0 if best.conversion else best.amount_in
+            assert int(ran["calls"][-1]["returnData"][-64:], 16) == best.gross_wei + kept
+            tried += 1
+    assert tried == 7
+
+
 async def test_value_goes_where_it_went(scene, tmp_path):
     _, report = await prove(tmp_path, scene.run)
     # Eight states: seven blocks' starts without the first, still even one; two users' swaps.
@@ -153,6 +194,10 @@ async def test_value_goes_where_it_went(scene, tmp_path):
     assert found == int(report["found_wei"])
     assert found + missed == int(report["reachable_wei"])
     assert set(report["missed_wei"]) == {"not_found", "undersized"}
+    misses = report["chains"]["lab"]["largest_misses"]
+    assert sum(int(miss["missed_wei"]) for miss in misses) == missed
+    unclaimed = [miss["behind"] for miss in misses if not miss["claimed"]]
+    assert sorted(unclaimed) == [[], [scene.hashes["narrow"]]]
     # Boasts are told, and capped by what there was.
     assert report["claims_above_reachable"] == 4
     assert report["found_share"] < 1

@@ -251,13 +251,16 @@ async def test_a_plan_is_proved_behind_the_transaction_that_it_follows(chain):
     assert (counts.verdicts, counts.succeeded) == (2, 1)
 
 
+OPTIONS = ("sender", "gas_limit", "nonce", "max_fee_wei")
+
+
 async def refused(chain, function: str, **fields: Any) -> str:
     """The reason why a plan that calls `function` is refused."""
     till = await chain.deploy("Till")
     await chain.send(till, "0x" + call_data("leave(uint256)", 5).hex())
     context = await head_context(chain.rpc)
     options = {"sender": chain.user, "context": context, "gas_limit": 300_000}
-    options |= {k: fields.pop(k) for k in list(fields) if k in ("sender", "gas_limit", "nonce")}
+    options |= {k: fields.pop(k) for k in list(fields) if k in OPTIONS}
     simulator = simulator_on(chain.rpc, explain=lambda data: f"explained {data[:4].hex()}")
     verdict = await simulator.prove(
         plan_on(context, till, call_data(function, 0), **fields), **options
@@ -278,6 +281,8 @@ async def refused(chain, function: str, **fields: Any) -> str:
         ("take(uint256)", {"nonce": 7}, "nonce 7, but 2 is due"),
         ("take(uint256)", {"gas_limit": 21_000}, "intrinsic gas"),
         ("take(uint256)", {"sender": "0x" + "12" * 20}, "Insufficient funds"),
+        ("take(uint256)", {"max_fee_wei": 10**20}, "Insufficient funds"),
+        ("take(uint256)", {"max_fee_wei": 1}, "under the base fee"),
     ],
 )
 async def test_a_plan_is_refused_with_the_reason(chain, function, fields, reason):

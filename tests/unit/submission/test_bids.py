@@ -62,8 +62,15 @@ def test_no_bid_ever_eats_the_least_profit(gross, gas, least, share, policy):
         assert policy.cap_wei is None or bid <= policy.cap_wei
 
 
-@given(WEI, st.integers(21_000, 10**7), st.integers(0, 10**12), WEI, SHARE, POLICY)
-def test_terms_add_up(gross, gas_used, base_fee, least, share, policy):
+@given(
+    gross=WEI,
+    gas_used=st.integers(21_000, 10**7),
+    base_fee=st.integers(0, 10**12),
+    least=WEI,
+    share=SHARE,
+    policy=POLICY,
+)
+def test_terms_add_up(*, gross, gas_used, base_fee, least, share, policy):
     gas = GasSettings(priority_fee_wei=3)
 
     terms = choose_terms(
@@ -78,7 +85,8 @@ def test_terms_add_up(gross, gas_used, base_fee, least, share, policy):
     assert terms.gas_limit >= gas_used + gas.bid_gas
     assert terms.profit_wei == gross - terms.bid_wei - terms.gas_cost_wei
     assert terms.gas_cost_wei == (gas_used + gas.bid_gas) * terms.max_fee_wei
-    assert bool(terms.refusal) == (terms.profit_wei < least) or terms.refusal
+    assert terms.refusal or terms.profit_wei >= least
+    assert not terms.refusal or terms.bid_wei == 0
 
 
 def test_a_refusal_has_its_figures():

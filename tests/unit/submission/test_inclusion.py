@@ -8,6 +8,7 @@ from searcher.domain.events import ChainReorganised, Log
 from searcher.domain.plan import OutcomeKind, SubmissionState
 from searcher.risk.gate import RiskGate, SystemState
 from searcher.risk.settings import RiskSettings
+from searcher.submission import inclusion
 from searcher.submission.inclusion import InclusionWatcher, OpenBundle
 from searcher.submission.nonces import NonceLanes
 from searcher.submission.receipts import TRANSFER_TOPIC, WITHDRAWAL_TOPIC
@@ -346,6 +347,17 @@ async def test_alternatives_of_a_nonce_end_together(scene):
     ]
 
 
+async def test_an_operator_that_never_lands_is_not_watched_without_bound(scene, monkeypatch):
+    monkeypatch.setattr(inclusion, "MOST_ALTERNATIVES", 3)
+    for _ in range(6):
+        await scene.sent()
+        await scene.next()
+
+    assert scene.watcher.statistics().watched == 3
+    assert scene.kinds.count(("not_landed", False)) == 6
+    assert scene.kinds.count(("not_landed", True)) == 3
+
+
 async def test_a_leaked_bundle_that_lands_late_takes_its_alternative_along(scene):
     leaked = await scene.sent(0)
     await scene.next()
@@ -376,6 +388,18 @@ async def test_a_reorg_takes_a_landed_bundle_back(scene):
     assert scene.lane_is_free
     await scene.next(scene.ours(bundle))
     assert scene.kinds[-1] == ("landed", False)
+
+
+@pytest.mark.parametrize(("silent", "free"), [(set(), True), ({"eth_getTransactionCount"}, False)])
+async def test_after_a_reorg_a_nonce_is_given_only_when_it_is_known(scene, silent, free):
+    await scene.next()
+    abandoned = scene.chain.head
+    block = scene.chain.mine(on=scene.words.ref(9), fork="b")
+    scene.chain.silent = silent
+
+    await scene.watcher.on_reorg(ChainReorganised("devnet", abandoned, block.header, at_ns=1))
+
+    assert scene.lane_is_free is free
 
 
 async def test_a_reorg_that_keeps_the_transaction_moves_its_block(scene):
@@ -409,6 +433,16 @@ async def test_another_gross_than_recorded_stops_the_chain(scene):
 
     assert scene.last.kind is OutcomeKind.LANDED
     assert scene.gate.state is SystemState.PAUSED
+
+
+async def test_a_windfall_is_told_and_not_counted_as_profit(scene):
+    bundle = await scene.sent()
+
+    await scene.next(scene.ours(bundle, gross_wei=10**16 + 5))
+
+    assert scene.last.reason.startswith("windfall: realised 10000000000000005 wei")
+    assert scene.last.profit_wei == 10**16 - bundle.bid_wei - GAS_USED * scene.words.base_fee_wei
+    assert scene.gate.state is SystemState.ACTIVE
 
 
 async def test_a_start_needs_the_nonces(words, signers, clock):

@@ -87,10 +87,53 @@ def test_an_earlier_runs_open_bundle_holds_its_lane(lanes):
     lanes.adopt(A, nonce=4, target_block=99, opportunity_id=opportunity(9))  # consumed long ago
 
     assert lanes.claim(target_block=101, opportunity_id=opportunity(2)).address != A
-    with pytest.raises(InvariantBroken, match="two live plans"):
-        lanes.adopt(A, nonce=5, target_block=101, opportunity_id=opportunity(3))
+    lanes.adopt(A, nonce=5, target_block=101, opportunity_id=opportunity(5))  # an alternative
+    with pytest.raises(InvariantBroken, match="live plans for two blocks"):
+        lanes.adopt(A, nonce=5, target_block=102, opportunity_id=opportunity(3))
     with pytest.raises(InvariantBroken, match="not configured"):
         lanes.adopt("0x" + "99" * 20, nonce=5, target_block=1, opportunity_id=opportunity(4))
+
+
+def wants(*names):
+    return frozenset(names)
+
+
+def test_plans_that_want_the_same_are_alternatives_on_one_nonce(lanes):
+    first = lanes.claim(target_block=101, opportunity_id=opportunity(1), wants=wants("p", "q"))
+    rival = lanes.claim(target_block=101, opportunity_id=opportunity(2), wants=wants("q", "r"))
+    other = lanes.claim(target_block=101, opportunity_id=opportunity(3), wants=wants("s"))
+
+    assert (rival.address, rival.nonce) == (first.address, first.nonce)
+    assert other.address != first.address
+    assert lanes.statistics().alternatives == 1
+
+
+def test_a_lane_is_free_when_the_last_alternative_is_void(lanes):
+    for n in (1, 2):
+        lanes.claim(target_block=101, opportunity_id=opportunity(n), wants=wants("p"))
+    lanes.void(A, 5, opportunity(1))
+    assert lanes.statistics().free == 1
+
+    lanes.void(A, 5, opportunity(2))
+    assert lanes.statistics().free == 2
+
+
+def test_a_plan_between_two_lanes_is_refused(lanes):
+    lanes.claim(target_block=101, opportunity_id=opportunity(1), wants=wants("p"))
+    lanes.claim(target_block=101, opportunity_id=opportunity(2), wants=wants("q"))
+
+    torn = lanes.claim(target_block=101, opportunity_id=opportunity(3), wants=wants("p", "q"))
+
+    assert torn is None
+    assert lanes.statistics().torn == 1
+
+
+def test_what_a_plan_for_another_block_wants_does_not_matter(lanes):
+    lanes.claim(target_block=101, opportunity_id=opportunity(1), wants=wants("p"))
+
+    later = lanes.claim(target_block=102, opportunity_id=opportunity(2), wants=wants("p"))
+
+    assert later.address != A
 
 
 @pytest.mark.parametrize("signers", [[], [SIGNERS[0], SIGNERS[0]]])

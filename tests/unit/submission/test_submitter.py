@@ -141,11 +141,39 @@ async def test_bundle_holds_the_user_and_then_our_signed_plan(submitter, words, 
 
 async def test_without_a_lane_nothing_is_signed(submitter, words):
     await prepare(submitter, words)
+    elsewhere = (words.hop("0x" + "a3" * 20, words.weth, words.weth),)
 
-    _, bundle = await prepare(submitter, words, words.opportunity(1))
+    _, bundle = await prepare(submitter, words, words.opportunity(1, hops=elsewhere))
 
     assert bundle is None
     assert submitter.statistics().without_lane == 1
+
+
+@pytest.mark.parametrize("shared", ["a pool", "a followed transaction"])
+async def test_plans_that_exclude_each_other_share_a_nonce(submitter, words, shared):
+    elsewhere = (words.hop("0x" + "a3" * 20, words.weth, words.weth),)
+    rival = {
+        "a pool": {"behind": (words.pending(2),)},
+        "a followed transaction": {"behind": (words.pending(1),), "hops": elsewhere},
+    }[shared]
+    _, first = await prepare(submitter, words, words.opportunity(0, behind=(words.pending(1),)))
+
+    _, second = await prepare(submitter, words, words.opportunity(1, **rival), bid_wei=3)
+
+    assert (first.sender, first.nonce) == (second.sender, second.nonce)
+    assert first.own_hash != second.own_hash
+
+
+async def test_the_same_transaction_is_signed_for_one_opportunity_only(submitter, words, lanes):
+    _, first = await prepare(submitter, words)
+
+    _, twin = await prepare(submitter, words, words.opportunity(1))
+
+    assert twin is None
+    assert submitter.statistics().twins == 1
+    submitter.discard(first)
+    assert lanes.statistics().free == 1
+    assert (await prepare(submitter, words))[1].own_hash == first.own_hash
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""The daemon as a process: signals, and what it says when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any, Final
+
+import structlog
+
+from searcher.domain.clock import SystemClock
+from searcher.domain.errors import ExitStatus, Misconfigured
+from searcher.domain.plan import Mode
+from searcher.ops.config.loader import Loaded
+from searcher.ops.config.model import Config
+from searcher.ops.daemon import assemble
+
+_log = structlog.get_logger(__name__)
+
+STATUS_OF: Final = {
+    signal.SIGINT: ExitStatus.INTERRUPTED,
+    signal.SIGTERM: ExitStatus.TERMINATED,
+}
+
+
+def require_second_switch(mode: Mode, *, live: bool) -> None:
+    """Hold mode live to its two switches: the configuration, and the flag of this very start.
+
+    Raises:
+        Misconfigured: one of them is missing.
+    """
+    if mode is Mode.LIVE and not live:
+        raise Misconfigured("mode live sends real transactions: add --live if that is meant")
+    if live and mode is not Mode.LIVE:
+        raise Misconfigured(
+            f'--live is given but the mode is {mode.value}: write mode = "live" as well, or '
+            "leave the flag out"
+        )
+
+
+async def follow(loaded: Loaded[Config]) -> ExitStatus:
+    """Run the daemon until it ends by itself or a signal asks it to.
+
+    Returns:
+        OK, INTERRUPTED or TERMINATED.
+
+    Raises:
+        SearcherError: what ended it.
+    """
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def ask(number: signal.Signals) -> None:
+        if not asked.done():
+            asked.set_result(number)
+
+    for number in STATUS_OF:
+        loop.add_signal_handler(number, ask, number)
+    try:
+        async with await assemble(loaded, SystemClock()) as daemon:
+            running = asyncio.create_task(daemon.run())
+            both: tuple[asyncio.Future[Any], ...] = (running, asked)
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+                return ExitStatus.OK
+            _log.info("stopping", signal=asked.result().name)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            return STATUS_OF[asked.result()]
+    finally:
+        for number in STATUS_OF:
+            loop.remove_signal_handler(number)
