@@ -5,6 +5,7 @@ One writer, the chain's pipeline. A block is applied whole or not at all.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -151,6 +152,7 @@ class Market:
             pool = self._announced(log)
             if pool is not None:
                 self._add(pool)
+                await asyncio.sleep(0)  # other chains share this loop
         states = await self._read_states(rpc, head)
         await self._read_decimals(rpc, head)
         self._stale.clear()
@@ -162,10 +164,11 @@ class Market:
                 )
             else:
                 self._states[row] = state
-        self.head = head
-        self.topology += 1
         for row in range(len(self.pools)):
             self._draw(row)
+            await asyncio.sleep(0)
+        self.head = head
+        self.topology += 1
         _log.info(
             "market read",
             chain=self.chain,
