@@ -71,9 +71,9 @@ async def read_through_lens(
         gas: what one call may use; halved when the node refuses or gives up on it.
 
     Raises:
-        LensRefused: the node refuses even `LEAST_GAS`, or answers something else; the pools that
-            were yielded stand.
-        Retryable: the node does not answer.
+        LensRefused: the node refuses, or gives up on, even `LEAST_GAS`, or answers something else;
+            the pools that were yielded stand.
+        NodeUnreachable: no node is there.
         NotReady: the lens's artifact is missing or damaged.
     """
     done, place = 0, _first_place(pools[0]) if pools else 0
@@ -89,9 +89,7 @@ async def read_through_lens(
             if gas > LEAST_GAS:
                 gas = max(gas // 2, LEAST_GAS)
                 continue
-            if isinstance(error, Retryable):
-                raise
-            raise LensRefused(f"the node refuses the call of the pool reader: {error}") from error
+            raise LensRefused(f"the node does not get through the pool reader: {error}") from error
         began = (done, place)
         for record in _records(answer, len(asked)):
             ticks.extend(record.reading.ticks)

@@ -320,13 +320,15 @@ class Market:
 
     def mark_proven(self, proofs: Sequence[TokenProof]) -> None:
         """Let the pools of sound tokens into the search, and set the others aside."""
+        rows: set[int] = set()
         for proof in proofs:
             if not proof.sound:
                 self.set_aside(proof.token, proof.reason)
             elif proof.token not in self._aside:
                 self._sound.add(proof.token)
-                for row in self._rows_of_token.get(proof.token, ()):
-                    self._draw(row)
+                rows.update(self._rows_of_token.get(proof.token, ()))
+        for row in sorted(rows):
+            self._draw(row)
         self.topology += 1
 
     def why_not(self, row: int) -> str:
