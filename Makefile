@@ -37,6 +37,7 @@ lint: setup ## formatting, lint, types, and the rules of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	MYPYPATH=scripts $(BIN)/mypy scripts/verify_demo.py scripts/verify
 	PYTHONPATH=. $(BIN)/lint-imports
 
 format: setup ## rewrite the formatting
