@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
+
+import stamina
 
 from searcher.domain.clock import Clock
 from searcher.domain.errors import Retryable
@@ -18,7 +20,7 @@ from searcher.submission.inclusion import InclusionWatcher, OpenBundle
 from searcher.submission.settings import BidSettings, GasSettings
 from searcher.submission.submitter import Submitter
 
-START_ATTEMPTS = 5
+START_ATTEMPTS: Final = 5
 
 
 class Carrier(Protocol):
@@ -92,15 +94,9 @@ class LiveCarrier:
 
     async def begin(self, header: BlockHeader) -> None:
         """Learn the nonces and take over what an earlier run left open, before the first plan."""
-        for attempt in range(1, START_ATTEMPTS + 1):
-            try:
+        async for attempt in stamina.retry_context(on=Retryable, attempts=START_ATTEMPTS):
+            with attempt:
                 await self._watcher.start(header.ref, self._left_open)
-            except Retryable:
-                if attempt == START_ATTEMPTS:
-                    raise
-                await self._clock.sleep(0.2 * attempt)
-            else:
-                return
 
     async def on_block(self, block: BlockApplied) -> None:
         """Begin to learn which lanes are free again; plans are proved meanwhile."""
@@ -152,7 +148,7 @@ class LiveCarrier:
         )
         await recording
         if bundle is None:
-            return "no free lane: every operator key has a plan for this block"
+            return "no lane: every operator key waits for an outcome, or the same was sent already"
         await self._submitter.send(plan, bundle)
         return ""
 
