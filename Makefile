@@ -47,7 +47,7 @@ format: setup ## rewrite the formatting
 bench: setup ## measure the pipeline; writes var/bench/*.json
 	$(BIN)/python -m tests.bench
 
-contracts: setup ## build, test and snapshot the executor contract; rewrites contracts/artifacts
+contracts: setup ## build, test and snapshot the contracts; rewrites contracts/artifacts
 	scripts/contracts.sh
 
 lock: ## renew the lock files (needs uv and npm)
