@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Build and test the executor contract, and renew what is committed of it: formatting, gas snapshot,
-# artifact. --check changes nothing and fails where any of these differs from what the source gives;
-# --check-artifact does so for the artifact alone, in seconds.
+# Build and test the contracts, and renew what is committed of them: formatting, gas snapshot,
+# artifacts. --check changes nothing and fails where any of these differs from what the source gives;
+# --check-artifact does so for the artifacts alone, in seconds.
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 cd "$root/contracts"
@@ -21,13 +21,17 @@ forge=$(compgen -G "node_modules/@foundry-rs/forge-*/bin/forge" | head -n 1) || 
   exit 4
 }
 measured=(snapshot --match-contract GasTest)
+# What the daemon carries: the contract that trades, and the code that nodes lend a call to.
+carried=(Executor PoolReader)
 
 if [[ "$mode" == write ]]; then
   "$forge" fmt
   "$forge" test
   "$forge" "${measured[@]}" --snap .gas-snapshot
   mkdir -p artifacts
-  node script/artifact.cjs out artifacts/Executor.json
+  for name in "${carried[@]}"; do
+    node script/artifact.cjs out "artifacts/$name.json"
+  done
   exit
 fi
 
@@ -41,8 +45,10 @@ if [[ "$mode" == --check ]]; then
 else
   "$forge" build --quiet src
 fi
-node script/artifact.cjs "$FOUNDRY_OUT" "$built/Executor.json"
-diff -u artifacts/Executor.json "$built/Executor.json" >&2 || {
-  echo "contracts/artifacts/Executor.json is not what the source builds: run make contracts" >&2
-  exit 1
-}
+for name in "${carried[@]}"; do
+  node script/artifact.cjs "$FOUNDRY_OUT" "$built/$name.json"
+  diff -u "artifacts/$name.json" "$built/$name.json" >&2 || {
+    echo "contracts/artifacts/$name.json is not what the source builds: run make contracts" >&2
+    exit 1
+  }
+done

@@ -1,4 +1,4 @@
-// Writes what the daemon needs of the built executor: artifact.cjs <forge's out folder> <file>.
+// Writes what the daemon needs of a built contract: artifact.cjs <forge's out folder> <Name.json>.
 "use strict";
 const fs = require("fs");
 const path = require("path");
@@ -7,13 +7,15 @@ const modules = path.join(__dirname, "..", "node_modules");
 const { keccak256 } = require(path.join(modules, "ethers"));
 
 const [out, file] = process.argv.slice(2);
-const built = JSON.parse(fs.readFileSync(path.join(out, "Executor.sol", "Executor.json"), "utf8"));
+const contract = path.basename(file, ".json");
+const source = path.join(out, `${contract}.sol`, `${contract}.json`);
+const built = JSON.parse(fs.readFileSync(source, "utf8"));
 const { compiler, settings } = built.metadata;
 // Positions of the constructor's values; the runtime code holds zeros there until deployment.
-const immutables = Object.values(built.deployedBytecode.immutableReferences).flat();
+const immutables = Object.values(built.deployedBytecode.immutableReferences ?? {}).flat();
 
 const artifact = {
-  contract: "Executor",
+  contract,
   compiler: compiler.version,
   evm_version: settings.evmVersion,
   optimizer_runs: settings.optimizer.runs,

@@ -88,6 +88,20 @@ def die_with_parent() -> Callable[[], None]:
     return arrange
 
 
+async def end_process(process: asyncio.subprocess.Process, ask: signal.Signals) -> None:
+    """End a child: the signal `ask`, then SIGKILL after a grace. Does nothing when it has ended."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(ask)
+    try:
+        async with asyncio.timeout(_STOP_GRACE_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
 class Anvil:
     """One Anvil process, as an async context manager or through `start` and `stop`.
 
@@ -189,15 +203,8 @@ class Anvil:
     async def stop(self) -> None:
         """End the process: SIGINT, then SIGKILL after a grace. Does nothing when it is not up."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
-            try:
-                async with asyncio.timeout(_STOP_GRACE_S):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        if process is not None:
+            await end_process(process, signal.SIGINT)
         if self._own_log is not None:
             self._own_log.unlink(missing_ok=True)
             self._own_log = None

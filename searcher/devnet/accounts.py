@@ -8,7 +8,7 @@ from typing import Final
 from searcher.devnet.transactions import Account
 from searcher.domain.units import keccak256
 
-OPERATORS: Final = 6
+OPERATORS: Final = 12
 SPARES: Final = 4
 USERS: Final = 10
 

@@ -20,7 +20,7 @@ from typing import Final, Self
 import msgspec
 import structlog
 
-from searcher.chains.anvil import HOST, Anvil, claim_port, die_with_parent
+from searcher.chains.anvil import HOST, Anvil, claim_port, die_with_parent, end_process
 from searcher.chains.rpc import RpcClient
 from searcher.devnet.builder import BuilderSettings
 from searcher.devnet.deployment.chain import deploy_chain
@@ -36,7 +36,6 @@ FIRST_CHAIN_ID: Final = 31_337
 GAS_LIMIT: Final = 30_000_000
 FIRST_BASE_FEE_WEI: Final = WEI_PER_GWEI
 _START_TIMEOUT_S: Final = 30.0
-_STOP_GRACE_S: Final = 5.0
 _ANVIL_ARGUMENTS: Final = (
     "--no-mining",
     "--order",
@@ -100,17 +99,8 @@ class Child:
 
     async def stop(self) -> None:
         """End it: SIGTERM, then SIGKILL after a grace."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(_STOP_GRACE_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if self._process is not None:
+            await end_process(self._process, signal.SIGTERM)
 
 
 class Laboratory:

@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from functools import cache
-from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import Any
 
-import msgspec
-from msgspec import Struct
-
-from searcher.domain.errors import NotReady
+from searcher.domain import artifacts
+from searcher.domain.artifacts import Artifact
 from searcher.domain.units import keccak256
 
 _ERROR_STRING = keccak256(b"Error(string)")[:4]
 _PANIC = keccak256(b"Panic(uint256)")[:4]
 
 
-class Immutable(Struct, frozen=True):
-    """Where the runtime code holds a value that the constructor sets."""
-
-    start: int
-    length: int
-
-
-class Artifact(Struct, frozen=True):
-    """The executor as contracts/ builds it; code in 0x hex.
-
-    `runtime` holds zeros where `immutables` lie, and `runtime_keccak256` is its hash.
-    """
-
-    contract: str
-    compiler: str
-    evm_version: str
-    optimizer_runs: int
-    via_ir: bool
-    abi: list[dict[str, Any]]
-    bytecode: str
-    runtime: str
-    runtime_keccak256: str
-    immutables: tuple[Immutable, ...]
-
-
-@cache
 def artifact() -> Artifact:
-    """Read the artifact that this version carries.
+    """Read the executor's artifact.
 
     Raises:
         NotReady: it is missing or damaged.
     """
-    source = _source()
-    try:
-        found = msgspec.json.decode(source.read_bytes(), type=Artifact)
-    except (OSError, msgspec.DecodeError) as error:
-        raise NotReady(
-            f"the executor's artifact {source} cannot be read ({error}): run make contracts, "
-            "or install the package again"
-        ) from error
-    if keccak256(bytes.fromhex(found.runtime[2:])).hex() != found.runtime_keccak256[2:]:
-        raise NotReady(
-            f"the executor's artifact {source} is damaged, its code has another hash than it "
-            "says: run make contracts, or install the package again"
-        )
-    return found
+    return artifacts.artifact("Executor")
 
 
 def explain_revert(data: bytes) -> str:
@@ -105,11 +60,3 @@ def _errors() -> dict[bytes, tuple[str, tuple[tuple[str, str], ...]]]:
             signature = f"{entry['name']}({','.join(kind for _, kind in inputs)})"
             found[keccak256(signature.encode())[:4]] = (entry["name"], inputs)
     return found
-
-
-def _source() -> Traversable:
-    """Return the package's copy, or the checkout's own file where there is no package."""
-    packaged = importlib.resources.files("searcher") / "data" / "artifacts" / "Executor.json"
-    if packaged.is_file():
-        return packaged
-    return Path(__file__).parents[2] / "contracts" / "artifacts" / "Executor.json"

@@ -5,6 +5,7 @@ One writer, the chain's pipeline. A block is applied whole or not at all.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -151,6 +152,7 @@ class Market:
             pool = self._announced(log)
             if pool is not None:
                 self._add(pool)
+                await asyncio.sleep(0)  # other chains share this loop
         states = await self._read_states(rpc, head)
         await self._read_decimals(rpc, head)
         self._stale.clear()
@@ -162,10 +164,11 @@ class Market:
                 )
             else:
                 self._states[row] = state
-        self.head = head
-        self.topology += 1
         for row in range(len(self.pools)):
             self._draw(row)
+            await asyncio.sleep(0)
+        self.head = head
+        self.topology += 1
         _log.info(
             "market read",
             chain=self.chain,
@@ -317,13 +320,15 @@ class Market:
 
     def mark_proven(self, proofs: Sequence[TokenProof]) -> None:
         """Let the pools of sound tokens into the search, and set the others aside."""
+        rows: set[int] = set()
         for proof in proofs:
             if not proof.sound:
                 self.set_aside(proof.token, proof.reason)
             elif proof.token not in self._aside:
                 self._sound.add(proof.token)
-                for row in self._rows_of_token.get(proof.token, ()):
-                    self._draw(row)
+                rows.update(self._rows_of_token.get(proof.token, ()))
+        for row in sorted(rows):
+            self._draw(row)
         self.topology += 1
 
     def why_not(self, row: int) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
+
+import stamina
 
 from searcher.domain.clock import Clock
 from searcher.domain.errors import Retryable
@@ -17,7 +20,7 @@ from searcher.submission.inclusion import InclusionWatcher, OpenBundle
 from searcher.submission.settings import BidSettings, GasSettings
 from searcher.submission.submitter import Submitter
 
-START_ATTEMPTS = 5
+START_ATTEMPTS: Final = 5
 
 
 class Carrier(Protocol):
@@ -27,7 +30,10 @@ class Carrier(Protocol):
         """Reconcile with the chain before the first plan."""
 
     async def on_block(self, block: BlockApplied) -> None:
-        """Settle what a new block tells."""
+        """Begin to learn what must be known before the next plan is sent."""
+
+    async def settle(self, block: BlockApplied) -> None:
+        """Record what the block tells of the plans before it."""
 
     async def on_reorganised(self, event: ChainReorganised) -> None:
         """Take back what an abandoned block had settled."""
@@ -84,22 +90,22 @@ class LiveCarrier:
         self._strategies = strategies
         self._least_profit_wei = least_profit_wei
         self._left_open = tuple(left_open)
+        self._reading: asyncio.Task[None] | None = None
 
     async def begin(self, header: BlockHeader) -> None:
         """Learn the nonces and take over what an earlier run left open, before the first plan."""
-        for attempt in range(1, START_ATTEMPTS + 1):
-            try:
+        async for attempt in stamina.retry_context(on=Retryable, attempts=START_ATTEMPTS):
+            with attempt:
                 await self._watcher.start(header.ref, self._left_open)
-            except Retryable:
-                if attempt == START_ATTEMPTS:
-                    raise
-                await self._clock.sleep(0.2 * attempt)
-            else:
-                return
 
     async def on_block(self, block: BlockApplied) -> None:
-        """Settle what the block tells about the bundles that are watched."""
-        await self._watcher.on_block(block)
+        """Begin to learn which lanes are free again; plans are proved meanwhile."""
+        self._reading = asyncio.create_task(self._watcher.on_block(block))
+
+    async def settle(self, block: BlockApplied) -> None:
+        """Record the outcomes of the bundles that are watched."""
+        await self._lanes_known()
+        await self._watcher.settle(block)
 
     async def on_reorganised(self, event: ChainReorganised) -> None:
         """Return what landed in an abandoned block to unresolved."""
@@ -125,9 +131,12 @@ class LiveCarrier:
             gas_cost_wei=terms.gas_cost_wei,
             now_ns=self._clock.monotonic_ns(),
         )
-        await self._journal.decided(decision)
+        # The journal keeps the order: the intent, which is waited for, comes after this.
+        recording = asyncio.create_task(self._journal.decided(decision))
         if not decision.approved:
+            await recording
             return f"risk: {decision.reason}"
+        await self._lanes_known()
         bundle = await self._submitter.prepare(
             plan,
             verdict,
@@ -137,10 +146,16 @@ class LiveCarrier:
             max_fee_wei=terms.max_fee_wei,
             priority_fee_wei=terms.priority_fee_wei,
         )
+        await recording
         if bundle is None:
-            return "no free lane: every operator key has a plan for this block"
+            return "no lane: every operator key waits for an outcome, or the same was sent already"
         await self._submitter.send(plan, bundle)
         return ""
+
+    async def _lanes_known(self) -> None:
+        if self._reading is not None:
+            # Many plans wait for the one answer: a cancelled one must not take it from the others.
+            await asyncio.shield(self._reading)
 
     def dropped(self, outcome: Outcome) -> None:
         """Release the gas that risk had reserved for a plan that was not sent."""
@@ -152,5 +167,7 @@ class LiveCarrier:
 
     async def close(self) -> None:
         """Record open bundles as unresolved, and close the relays' connections."""
+        if self._reading is not None:
+            await asyncio.gather(self._reading, return_exceptions=True)
         await self._watcher.close()
         await self._submitter.close()

@@ -91,6 +91,9 @@ class ForkCarrier:
         """Nothing is left open by an earlier run."""
 
     async def on_block(self, block: BlockApplied) -> None:
+        """Nothing must be learnt: the fork's lane is always free."""
+
+    async def settle(self, block: BlockApplied) -> None:
         """Nothing is settled by a block: every outcome is known at once."""
 
     async def on_reorganised(self, event: ChainReorganised) -> None:

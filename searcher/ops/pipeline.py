@@ -96,8 +96,10 @@ class PipelineStatistics(Struct, frozen=True):
 
 
 class _Waiting(Struct):
+    """A pending transaction, and the first block in which it could have been followed."""
+
     tx: PendingTx
-    first_seen: int
+    first_target: int = 0
 
 
 class ChainPipeline:
@@ -268,7 +270,9 @@ class ChainPipeline:
         _log.info(
             "chain_ready", chain=self.chain, head=context.parent.number, mode=self._mode.value
         )
-        self._pursue_all(self._scanner.on_block(delta, context, self._clock.monotonic_ns()))
+        received_ns = self._clock.monotonic_ns()
+        self._pursue_all(self._scanner.on_block(delta, context, received_ns))
+        self._look_at_all(received_ns)
 
     async def _stand_on(self, header: BlockHeader) -> MarketDelta:
         read = self._market.bootstrap if self._market.head is None else self._market.rebuild
@@ -312,19 +316,14 @@ class ChainPipeline:
         delta = self._market.apply(block)
         self._context = context
         self._count["blocks"] += 1
-        settling = asyncio.create_task(self._settle(block))
-        try:
-            await self._prove_tokens(block.header)
-            found = self._scanner.on_block(delta, context, block.received_ns)
-        finally:
-            # Lanes are free again only when the outcomes of the last block are known.
-            await settling
-        self._pursue_all(found)
-        await self._renew_waiting(block)
-
-    async def _settle(self, block: BlockApplied) -> None:
         if self._carrier is not None:
             await self._carrier.on_block(block)
+        await self._prove_tokens(block.header)
+        found = self._scanner.on_block(delta, context, block.received_ns)
+        self._pursue_all(found)
+        await self._renew_waiting(block)
+        if self._carrier is not None:
+            await self._carrier.settle(block)
 
     async def _on_reorganised(self, event: ChainReorganised) -> None:
         self._state, self._context = "rebuilding", None
@@ -343,17 +342,15 @@ class ChainPipeline:
     async def _follow_pending(self, pending: AsyncIterator[PendingTx]) -> None:
         async for tx in pending:
             self._count["pending"] += 1
-            if self._context is None:
-                self._dropped["pending while there was no market"] += 1
-                continue
             if tx.to is None or not tx.data:
                 self._dropped["pending without a call"] += 1
                 continue
             if len(self._waiting) >= MOST_WAITING:
                 self._waiting.pop(next(iter(self._waiting)))
                 self._dropped["pending forgotten"] += 1
-            self._waiting[tx.hash] = _Waiting(tx, self._context.parent.number)
-            self._spawn(self._examine(tx))
+            self._waiting[tx.hash] = _Waiting(tx)
+            if self._context is not None:
+                self._look_at(self._waiting[tx.hash], self._context, tx.received_ns)
 
     async def _renew_waiting(self, block: BlockApplied) -> None:
         """Drop what the block included, and look again at what still waits."""
@@ -362,18 +359,25 @@ class ChainPipeline:
         body = await self._sources.rpc.call("eth_getBlockByHash", [block.header.hash, False])
         for tx_hash in (body or {}).get("transactions", ()):
             self._waiting.pop(tx_hash, None)
-        oldest = block.header.number - PENDING_LIFETIME_BLOCKS
+        self._look_at_all(block.received_ns)
+
+    def _look_at_all(self, received_ns: int) -> None:
+        """Look at all that waits: what makes it worth a look is the block that came just now."""
+        context = self._require_context()
         for tx_hash, waiting in list(self._waiting.items()):
-            if waiting.first_seen < oldest:
+            first = waiting.first_target or context.number
+            if context.number - first > PENDING_LIFETIME_BLOCKS:
                 del self._waiting[tx_hash]
                 self._dropped["pending too old"] += 1
             else:
-                # What makes it worth a look now is the block, so latencies count from there.
-                self._spawn(self._examine(replace(waiting.tx, received_ns=block.received_ns)))
+                self._look_at(waiting, context, received_ns)
 
-    async def _examine(self, tx: PendingTx) -> None:
-        context = self._context
-        if context is None or tx.max_fee_wei < context.base_fee_wei:
+    def _look_at(self, waiting: _Waiting, context: BlockContext, received_ns: int) -> None:
+        waiting.first_target = waiting.first_target or context.number
+        self._spawn(self._examine(replace(waiting.tx, received_ns=received_ns), context))
+
+    async def _examine(self, tx: PendingTx, context: BlockContext) -> None:
+        if tx.max_fee_wei < context.base_fee_wei:
             self._dropped["pending below the base fee"] += 1
             return
         if self._is_past_last_target(context.number):
@@ -413,6 +417,16 @@ class ChainPipeline:
         await recorded
         if reason:
             self._skipped[reason.partition(":")[0]] += 1
+            _log.info(
+                "opportunity",
+                opportunity=opportunity.id,
+                strategy=opportunity.strategy,
+                hops=len(opportunity.hops),
+                gross_wei=str(opportunity.gross_wei),
+                net_wei=str(opportunity.net_wei),
+                outcome="skipped",
+                reason=reason,
+            )
             outcome = self._skip(opportunity, reason)
             if self._carrier is not None:
                 self._carrier.dropped(outcome)

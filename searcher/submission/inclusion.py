@@ -45,6 +45,9 @@ class Node(Protocol):
     async def call(self, method: str, params: Sequence[Any] = ()) -> Any:
         """Return the result of a JSON-RPC call; raises a `SearcherError` when there is none."""
 
+    async def batch_settled(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Return results, or the node's refusals, in order; raises when there is no answer."""
+
 
 class OpenBundle(Struct, frozen=True):
     """A bundle of an earlier run that is not final yet, with the journal of that run."""
@@ -141,6 +144,7 @@ class InclusionWatcher:
         self._counts = dict.fromkeys(OutcomeKind, 0)
         self._unanswered = 0
         self._broken: list[str] = []
+        self._told: dict[Address, int] = {}
 
     async def start(self, head: BlockRef, left_open: Sequence[OpenBundle] = ()) -> None:
         """Learn the chain's nonces, and take over what an earlier run left open.
@@ -183,21 +187,33 @@ class InclusionWatcher:
             await self._dismiss(watched, OutcomeKind.REJECTED, f"every relay refused: {said}")
 
     async def on_block(self, block: BlockApplied) -> None:
-        """Settle what this block tells about the bundles that are watched.
+        """Learn from one request which lanes are free again; `settle` then says what became of all.
 
-        Raises:
-            InvariantBroken: a plan realised something else than was recorded before it was sent.
+        A plan whose target block is over with its nonce unconsumed is void: its lane can be claimed
+        before its outcome is written, and both its last block and its nonce keep it from landing.
         """
         head = block.header.ref
         self._hashes[head.number] = head.hash
         self._hashes.pop(head.number - 256, None)
         senders = {*self._lanes.addresses, *(sender for sender, _ in self._groups)}
-        nonces = await self._nonces(head, sorted(senders))
+        self._told = await self._nonces(head, sorted(senders))
+        for group in self._groups.values():
+            if self._told.get(group.sender, group.nonce + 1) <= group.nonce:
+                for watched in group.due(head.number):
+                    self._lanes.void(group.sender, group.nonce, watched.bundle.opportunity_id)
+        self._lanes.reconcile(self._told, head.number)
+
+    async def settle(self, block: BlockApplied) -> None:
+        """Say what the block that `on_block` took last tells about the bundles that are watched.
+
+        Raises:
+            InvariantBroken: a plan realised something else than was recorded before it was sent.
+        """
+        nonces = self._told
         await _all(
             self._review(group, nonces.get(group.sender), block)
             for group in list(self._groups.values())
         )
-        self._lanes.reconcile(nonces, head.number)
         self._raise_broken()
 
     async def on_reorg(self, event: ChainReorganised) -> None:
@@ -345,10 +361,6 @@ class InclusionWatcher:
             f"realised {found.gross_wei} wei and paid a bid of {found.bid_wei} wei, recorded were "
             f"{recorded[0]} and {recorded[1]}"
         )
-        if found.gross_wei > recorded[0] and found.bid_wei == recorded[1]:
-            # Another transaction landed before it and moved a pool in its favour.
-            _log.error("windfall", opportunity=watched.bundle.opportunity_id, reason=reason)
-            return f"windfall: {reason}"
         self._gate.pause("inexact", f"{watched.bundle.opportunity_id} {reason}")
         self._broken.append(f"{watched.bundle.opportunity_id} {reason}")
         return reason
@@ -436,16 +448,15 @@ class InclusionWatcher:
         """Return the nonces in the state of `at`, of the senders that the node told."""
         # By hash (EIP-1898), so that a node that is behind or on another branch says so.
         block = {"blockHash": at.hash}
-        answers = await asyncio.gather(
-            *(self._node.call("eth_getTransactionCount", [sender, block]) for sender in senders),
-            return_exceptions=True,
-        )
+        asked = [("eth_getTransactionCount", [sender, block]) for sender in senders]
+        try:
+            answers = await self._node.batch_settled(asked)
+        except SearcherError as error:
+            answers = [error] * len(asked)
         nonces: dict[Address, int] = {}
         for sender, answer in zip(senders, answers, strict=True):
             if isinstance(answer, str) and answer.startswith("0x"):
                 nonces[sender] = int(answer, 16)
-            elif isinstance(answer, BaseException) and not isinstance(answer, SearcherError):
-                raise answer
             else:
                 _log.warning("nonce_unanswered", sender=sender, block=at.number, error=str(answer))
         return nonces

@@ -12,6 +12,7 @@ from searcher.domain.events import BlockApplied
 from searcher.domain.units import keccak256
 from searcher.kernels.reference.refusal import SwapRefused
 from searcher.kernels.reference.uniswap_v3 import swap
+from searcher.market.concentrated import read_plainly
 from searcher.market.decoding import signed
 from searcher.market.market import Market
 from searcher.market.protocols import uniswap_v2, uniswap_v3
@@ -91,6 +92,30 @@ async def test_the_market_is_the_chain_block_after_block(laboratory):
         assert market.arrays.rate.tobytes() == again.arrays.rate.tobytes()
         edges = slice(0, 2 * len(market.pools))
         assert (market.arrays.count[edges] == again.arrays.count[edges]).all()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_pools_are_read_by_a_call_and_hold_what_plain_calls_say(laboratory):
+    async with RpcClient(laboratory.http_url) as rpc:
+        market = market_of(laboratory)
+        head = (await header_of(rpc, "latest")).ref
+        before = rpc.statistics()
+        await market.bootstrap(rpc, head)
+        after = rpc.statistics()
+        # Announcements, all pairs together, and all concentrated pools in one call.
+        assert after.requests - before.requests == 3
+        rows = [r for r, pool in enumerate(market.pools) if pool.protocol == "uniswap_v3"]
+        pools = [market.pools[row] for row in rows]
+        plain = read_plainly(rpc, pools, head, batch_calls=400)
+        readings = [reading async for reading in plain]
+    assert rows
+    for row, (price, tick, liquidity, ticks) in zip(rows, readings, strict=True):
+        curve = market.state(row).curve
+        assert (curve.sqrt_price_x96, curve.liquidity) == (price, liquidity)
+        assert curve.tick == signed(tick, 24)
+        table = zip(curve.ticks.index, curve.ticks.net, curve.ticks.gross, strict=True)
+        assert list(table) == ticks
 
 
 def check_swaps(market, logs):

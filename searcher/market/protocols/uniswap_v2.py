@@ -80,9 +80,12 @@ class UniswapV2(Protocol[Reserves]):
         self, node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
     ) -> list[Reserves | str]:
         """Read getReserves of each pair."""
-        calls = [(pool.address, GET_RESERVES) for pool in pools]
-        answers = await read_words(node, calls, block, batch_calls=batch_calls)
-        return [_reserves(answer) for answer in answers]
+        states: list[Reserves | str] = []
+        for begin in range(0, len(pools), batch_calls):
+            calls = [(pool.address, GET_RESERVES) for pool in pools[begin : begin + batch_calls]]
+            answers = await read_words(node, calls, block, batch_calls=batch_calls)
+            states.extend(map(_reserves, answers))
+        return states
 
     def apply(self, pool: Pool, state: Reserves, log: Log) -> Reserves:  # noqa: ARG002
         """Take the reserves of Sync(uint112, uint112): they do not depend on what was before."""

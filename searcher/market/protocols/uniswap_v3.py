@@ -7,9 +7,10 @@ of the fee does not change what a swap pays.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -19,7 +20,6 @@ from searcher.domain.errors import Misconfigured
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
-from searcher.domain.units import Address
 from searcher.kernels.curves import FloatArray, write_concentrated
 from searcher.kernels.reference.uniswap_v3 import (
     FEE_UNIT,
@@ -34,6 +34,7 @@ from searcher.kernels.reference.uniswap_v3 import (
     sqrt_at_tick,
 )
 from searcher.market.arrays import PoolArrays
+from searcher.market.concentrated import read_concentrated
 from searcher.market.decoding import (
     MalformedLog,
     address_of,
@@ -42,7 +43,8 @@ from searcher.market.decoding import (
     unsigned,
     words,
 )
-from searcher.market.node import Node, read_words
+from searcher.market.lens import LEAST_GAS, Reading
+from searcher.market.node import Node
 from searcher.market.protocol import Pool, Protocol, Quote
 from searcher.market.settings import DexSettings
 
@@ -51,11 +53,6 @@ INITIALIZE = "0x98636036cb66a9c19a37435efc1e90142190214e8abeb821bdba3f2990dd4c95
 MINT = "0x7a53080ba414158be7ec69b987b5fb7d07dee101fe85488f0853ae16239d0bde"
 BURN = "0x0c396cd989a39f4459b5fa1aed6a9a8dcdbc45908acfd67e028cd568da98982c"
 SWAP = "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67"
-
-SLOT0 = "0x3850c7bd"
-LIQUIDITY = "0x1a686502"
-TICK_BITMAP = "0x5339c296"
-TICKS = "0xf30dba93"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ class UniswapV3(Protocol[PoolState]):
     """Concentrated-liquidity pools announced by a factory and kept from their events."""
 
     class Config(Settings):
-        """Estimates of what a swap costs, and how far the float curve reaches."""
+        """What a swap costs (estimates), how far the float curve reaches, how pools are read."""
 
         swap_gas: int = knob(
             95_000,
@@ -122,6 +119,13 @@ class UniswapV3(Protocol[PoolState]):
             unit="ranges",
             ge=2,
             le=4096,
+        )
+        read_gas: int = knob(
+            16_000_000,
+            why="what one call may use that reads pools; below the most a transaction may, 2^24",
+            unit="gas",
+            ge=LEAST_GAS,
+            le=1_000_000_000,
         )
 
     curve = CurveKind.CONCENTRATED
@@ -161,46 +165,15 @@ class UniswapV3(Protocol[PoolState]):
     async def read(
         self, node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
     ) -> list[PoolState | str]:
-        """Read price and liquidity, then the words of the tick bitmap, then each set tick."""
-        heads = await read_words(
-            node,
-            [(p.address, data) for p in pools for data in (SLOT0, LIQUIDITY)],
-            block,
-            batch_calls=batch_calls,
+        """Read price, liquidity and every initialised tick."""
+        readings = read_concentrated(
+            node, pools, block, gas=self.config.read_gas, batch_calls=batch_calls
         )
-        words_of = [(p.address, p.tick_spacing, w) for p in pools for w in _bitmap_words(p)]
-        bitmaps = await read_words(
-            node,
-            [(address, _with_int(TICK_BITMAP, word)) for address, _, word in words_of],
-            block,
-            batch_calls=batch_calls,
-        )
-        wanted: dict[Address, list[int]] = {p.address: [] for p in pools}
-        failed: dict[Address, str] = {}
-        for (address, spacing, word), answer in zip(words_of, bitmaps, strict=True):
-            if isinstance(answer, str):
-                failed[address] = f"tickBitmap: {answer}"
-            else:
-                wanted[address].extend(_set_ticks(answer[0], word, spacing))
-        asked = [(address, tick) for address, ticks in wanted.items() for tick in ticks]
-        answers = await read_words(
-            node,
-            [(address, _with_int(TICKS, tick)) for address, tick in asked],
-            block,
-            batch_calls=batch_calls,
-        )
-        found: dict[Address, list[tuple[int, int, int]]] = {p.address: [] for p in pools}
-        for (address, tick), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, str):
-                failed[address] = f"ticks({tick}): {answer}"
-            elif len(answer) != 8:
-                failed[address] = f"ticks({tick}) has another shape than Uniswap V3's"
-            else:
-                found[address].append((tick, answer[1], answer[0]))
-        return [
-            failed.get(p.address) or _assembled(heads[2 * i], heads[2 * i + 1], found[p.address])
-            for i, p in enumerate(pools)
-        ]
+        states = []
+        async for reading in readings:
+            states.append(reading if isinstance(reading, str) else _read_state(reading))
+            await asyncio.sleep(0)  # other chains share this loop
+        return states
 
     def apply(self, pool: Pool, state: PoolState, log: Log) -> PoolState:
         """Apply one event of the pool."""
@@ -313,42 +286,16 @@ def _tick(word: int) -> int:
     return tick
 
 
-def _bitmap_words(pool: Pool) -> range:
-    return range(MIN_TICK // pool.tick_spacing >> 8, (MAX_TICK // pool.tick_spacing >> 8) + 1)
-
-
-def _set_ticks(bits: int, word: int, spacing: int) -> Iterator[int]:
-    while bits:
-        low = bits & -bits
-        yield (word * 256 + low.bit_length() - 1) * spacing
-        bits ^= low
-
-
-def _with_int(selector: str, value: int) -> str:
-    return f"{selector}{value % (1 << 256):064x}"
-
-
-def _assembled(
-    slot0: tuple[int, ...] | str,
-    liquidity: tuple[int, ...] | str,
-    ticks: list[tuple[int, int, int]],
-) -> PoolState | str:
-    """Check and join what a pool answered; `ticks` are index, raw net and raw gross."""
-    if isinstance(slot0, str) or isinstance(liquidity, str):
-        return f"slot0 and liquidity: {slot0 if isinstance(slot0, str) else liquidity}"
-    if len(slot0) != 7 or len(liquidity) != 1:
-        return "slot0 or liquidity has another shape than Uniswap V3's"
+def _read_state(reading: Reading) -> PoolState | str:
+    """Check what a pool answered and derive its state."""
+    if not reading.price:
+        return state_of(ConcentratedState())
     try:
-        if slot0[0] == 0:
-            return state_of(ConcentratedState())
-        ordered = sorted(ticks)
-        table = TickTable(
-            tuple(tick for tick, _, _ in ordered),
-            tuple(signed(net, 128) for _, net, _ in ordered),
-            tuple(unsigned(gross, 128) for _, _, gross in ordered),
-        )
+        table = TickTable(*zip(*reading.ticks, strict=True)) if reading.ticks else TickTable()
         return state_of(
-            ConcentratedState(_price(slot0[0]), unsigned(liquidity[0], 128), _tick(slot0[1]), table)
+            ConcentratedState(
+                _price(reading.price), unsigned(reading.liquidity, 128), _tick(reading.tick), table
+            )
         )
     except MalformedLog as error:
         return f"the pool answered {error}"

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from searcher.domain.errors import NotReady
 from searcher.domain.units import keccak256
-from searcher.executor import artifact as module
 from searcher.executor.artifact import artifact, explain_revert
 from searcher.executor.program import SELECTOR
 
@@ -65,23 +63,3 @@ def test_an_immutable_place_holds_zeros():
 )
 def test_a_revert_is_said_in_words(data, sentence):
     assert explain_revert(data) == sentence
-
-
-@pytest.mark.parametrize("content", [None, b"{", b"{}"])
-def test_a_missing_or_damaged_artifact_says_what_to_do(content, tmp_path, monkeypatch):
-    place = tmp_path / "Executor.json"
-    if content is not None:
-        place.write_bytes(content)
-    monkeypatch.setattr(module, "_source", lambda: place)
-    with pytest.raises(NotReady, match="make contracts"):
-        artifact.__wrapped__()
-
-
-def test_code_that_does_not_match_its_hash_is_refused(tmp_path, monkeypatch):
-    place = tmp_path / "Executor.json"
-    place.write_bytes(
-        module._source().read_bytes().replace(artifact().runtime[:20].encode(), b"0x00")
-    )
-    monkeypatch.setattr(module, "_source", lambda: place)
-    with pytest.raises(NotReady, match="another hash"):
-        artifact.__wrapped__()

@@ -14,6 +14,7 @@ from searcher.domain.errors import InvariantBroken, Misconfigured, NodeUnreachab
 from searcher.domain.events import Log
 from searcher.domain.ports import TokenProof
 from searcher.kernels.curves import DEAD
+from searcher.market import concentrated
 from searcher.market.market import Market
 from searcher.market.protocols import uniswap_v2, uniswap_v3
 from searcher.market.settings import DexSettings, TokenSettings
@@ -75,7 +76,7 @@ def test_topics_and_selectors_are_those_of_the_signatures():
     assert topic("Swap(address,address,int256,int256,uint160,uint128,int24)") == uniswap_v3.SWAP
     for name in ("slot0()", "liquidity()", "tickBitmap(int16)", "ticks(int24)"):
         constant = {"tickBitmap(int16)": "TICK_BITMAP"}.get(name, name.partition("(")[0].upper())
-        assert selector(name) == getattr(uniswap_v3, constant)
+        assert selector(name) == getattr(concentrated, constant)
 
 
 async def test_bootstrap_finds_and_reads_every_pool(world, market):
