@@ -169,6 +169,7 @@ async def test_a_plan_meets_the_next_block_as_it_really_was(chain):
     first, _ = chain.span
     report, _, _ = await tried(chain, first=first, last=first)
     next_block = await chain.rpc.call("eth_getBlockByNumber", [hex(first + 1), False])
+    assert report.landed
     for plan in report.landed:
         # Nothing but the base fee of that block was paid for gas.
         assert plan.gas_wei % int(next_block["baseFeePerGas"], 16) == 0
