@@ -1,0 +1,75 @@
+"""`searcher run` as a process: it ends as it is told, and a killed one is taken up again."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from searcher.domain.errors import ExitStatus
+from tests.e2e.station import Household, Station, ended, until
+
+pytestmark = [pytest.mark.devnet, pytest.mark.timeout(240)]
+
+LONGEST_STOP_S = 5.0
+
+
+async def test_a_signal_ends_it_within_five_seconds_and_the_next_run_settles_the_rest(
+    station: Station, household: Household
+):
+    ledger = household.ledger
+    first_block = await station.head()
+    for run, (number, status) in enumerate(
+        [(signal.SIGTERM, ExitStatus.TERMINATED), (signal.SIGINT, ExitStatus.INTERRUPTED)], 1
+    ):
+        daemon = await household.start()
+        try:
+            await until(
+                lambda run=run: (
+                    daemon.returncode is not None
+                    or any(row["run_id"] == run for row in ledger.intents())
+                ),
+                what="a bundle is sent",
+            )
+            assert daemon.returncode is None, household.said()
+            assert await ended(daemon, number) == (status, pytest.approx(0, abs=LONGEST_STOP_S))
+        finally:
+            if daemon.returncode is None:
+                daemon.kill()
+                await daemon.wait()
+        assert ledger.unrecorded() == []
+        assert "Traceback" not in household.said()
+    await household.settle()
+    assert ledger.open() == []
+    assert {row["run_id"] for row in ledger.intents()} >= {1, 2}
+    await _agrees(station, household, first_block)
+
+
+async def test_a_killed_daemon_leaves_nothing_undeclared_and_is_taken_up_again(
+    station: Station, household: Household
+):
+    ledger = household.ledger
+    first_block = await station.head()
+    daemon = await household.start()
+    await until(
+        lambda: daemon.returncode is not None or ledger.count("submissions") >= 3,
+        what="bundles are on their way",
+    )
+    assert daemon.returncode is None, household.said()
+    status, _ = await ended(daemon, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert ledger.open()
+    await household.settle()
+    assert ledger.open() == []
+    await _agrees(station, household, first_block)
+
+
+async def _agrees(station: Station, household: Household, first_block: int) -> None:
+    """Ledger and chain tell the same: no transaction of ours but the declared, and the profit."""
+    last_block = await station.head()
+    mined = await station.operators_transactions(first_block + 1, last_block)
+    rows = household.ledger.intents()
+    assert mined <= {row["own_hash"] for row in rows}
+    assert mined == {row["own_hash"] for row in rows if row["kind"] == "landed"}
+    earned = await station.wealth_wei(last_block) - await station.wealth_wei(first_block)
+    assert earned == household.ledger.profit_wei()
