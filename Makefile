@@ -21,7 +21,7 @@ $(VENV_STAMP): locks/dev.txt pyproject.toml
 
 # npm and Node.js come with the Python lock, so that no system package is needed for them.
 $(NODE_STAMP): contracts/package-lock.json contracts/.npmrc $(VENV_STAMP)
-	cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent
+	cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error
 	@touch $@
 
 demo: setup ## watch the daemon earn on two local chains; SEED=n picks another market
@@ -37,6 +37,7 @@ lint: setup ## formatting, lint, types, and the rules of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	MYPYPATH=scripts $(BIN)/mypy scripts/verify_demo.py scripts/verify
 	PYTHONPATH=. $(BIN)/lint-imports
 
 format: setup ## rewrite the formatting

@@ -12,7 +12,6 @@ import fcntl
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -98,29 +97,20 @@ def up(request: Request, folder: Path | None = None) -> Running:
                 f"the laboratory is up already (process {running.pid}): "
                 "end it with `searcher devnet down` first"
             )
-        with (folder / "supervisor.log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - this very program
-                [
-                    sys.executable,
-                    "-m",
-                    "searcher.devnet.background",
-                    str(folder),
-                    msgspec.json.encode(request).decode(),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
+        pid, said = _launch(folder, request)
         try:
-            _await_word(process, folder)
+            _await_word(said, folder)
         except BaseException:
-            process.terminate()
-            process.wait(_STOP_TIMEOUT_S)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
             raise
-        started = _start_time(process.pid)
-        assert started is not None
-        running = Running(process.pid, started, request)
+        finally:
+            os.close(said)
+        started = _start_time(pid)
+        if started is None:
+            raise NotReady(f"the laboratory ended at once: see {folder / 'supervisor.log'}")
+        running = Running(pid, started, request)
         _state_file(folder).write_bytes(msgspec.json.encode(running))
         return running
 
@@ -218,13 +208,43 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _await_word(process: subprocess.Popen[bytes], folder: Path) -> None:
+def _launch(folder: Path, request: Request) -> tuple[int, int]:
+    """Start the supervisor in its own session; returns its id and the pipe it speaks through."""
+    said, speaks = os.pipe()
+    text = msgspec.json.encode(request).decode()
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "searcher.devnet.background", str(folder), text],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, speaks, 1),
+                (
+                    os.POSIX_SPAWN_OPEN,
+                    2,
+                    folder / "supervisor.log",
+                    os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
+                    0o644,
+                ),
+            ],
+            setsid=True,
+        )
+    finally:
+        os.close(speaks)
+    return pid, said
+
+
+def _await_word(said: int, folder: Path) -> None:
     """Wait for the supervisor's one line: empty for success, else what is not ready."""
-    assert process.stdout is not None
-    readable, _, _ = select.select([process.stdout], [], [], _START_TIMEOUT_S)
-    line = process.stdout.readline() if readable else b""
-    if not line.endswith(b"\n"):
-        raise NotReady(f"the laboratory did not start: see {folder / 'supervisor.log'}")
+    line = b""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while not line.endswith(b"\n"):
+        readable, _, _ = select.select([said], [], [], max(deadline - time.monotonic(), 0))
+        part = os.read(said, 4_096) if readable else b""
+        if not part:
+            raise NotReady(f"the laboratory did not start: see {folder / 'supervisor.log'}")
+        line += part
     if trouble := line.decode().strip():
         raise NotReady(trouble)
 

@@ -160,6 +160,7 @@ class Builder:
             await self._mine(block, [*taken, *public])
             for entry in chosen:
                 self._close(entry, Fate.LANDED)
+            self.book.expire(block.number)
             self._blocks += 1
             self._bundle_transactions += len(taken)
             self._public_transactions += len(public)

@@ -77,7 +77,7 @@ class BundleRecord(Struct):
 
 class _SendBundle(Struct, rename="camel"):
     txs: list[str]
-    block_number: str | None = None
+    block_number: str | int | None = None
     min_timestamp: int | None = None
     max_timestamp: int | None = None
     reverting_tx_hashes: list[str] | None = None
@@ -87,7 +87,7 @@ class _SendBundle(Struct, rename="camel"):
 
 class _SendPrivate(Struct, rename="camel"):
     tx: str
-    max_block_number: str | None = None
+    max_block_number: str | int | None = None
     preferences: dict[str, Any] | None = None
 
 
@@ -209,12 +209,19 @@ class BundleBook:
     ) -> None:
         """Record what became of a bundle; it waits no longer."""
         self._waiting.pop(bundle.number, None)
-        record = self._records[bundle.number]
+        self._fates[fate] += 1
+        record = self._records.get(bundle.number)
+        if record is None:  # so old that its record has made room for others
+            return
         record.fate = fate
         record.detail = detail
         record.payment_wei = payment_wei
         record.beaten_by = tuple(beaten_by)
-        self._fates[fate] += 1
+
+    def expire(self, number: int) -> None:
+        """Close what came too late for the block that has just been sealed."""
+        for bundle in [b for b in self._waiting.values() if b.last_block <= number]:
+            self.close(bundle, Fate.TOO_LATE, f"it came while block {number} was being sealed")
 
     def records(self, bundle: str | None = None) -> list[BundleRecord]:
         """Return the records, all or those of one bundle hash, oldest first."""
@@ -262,9 +269,10 @@ def bundle_hash(transactions: Sequence[SignedTransaction]) -> Hash32:
     return Hash32("0x" + keccak256(joined).hex())
 
 
-def _quantity(text: str) -> int:
+def _quantity(text: str | int) -> int:
+    """Return a block number: hex, as the protocol has it, or a number, as one client sends it."""
     try:
-        return int(text, 16)
+        return text if isinstance(text, int) else int(text, 16)
     except ValueError as error:
         raise Rejected(f"{text!r} is no hex number") from error
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
 from msgspec import Struct
 
 from searcher.chains.rpc import RpcClient, RpcFault
@@ -17,6 +20,7 @@ from searcher.devnet.trial import GroupTrial, run_groups
 from searcher.domain.units import Address, Hash32
 
 _SHOWN_OUTPUT: Final = 74
+_ERROR_SELECTOR: Final = "0x08c379a0"
 
 
 class Chosen(Struct, frozen=True):
@@ -77,8 +81,17 @@ def failure(bundle: Bundle, trial: GroupTrial) -> str | None:
     """Return what broke a bundle: its first transaction that fails and may not; None if none."""
     for transaction, execution in zip(bundle.transactions, trial.executions, strict=True):
         if not execution.succeeded and transaction.hash not in bundle.may_revert:
-            return f"{transaction.hash} reverts with {execution.output[:_SHOWN_OUTPUT] or '0x'}"
+            return f"{transaction.hash} reverts with {_reason(execution.output)}"
     return None
+
+
+def _reason(output: str) -> str:
+    """Return revert data as text where it is `Error(string)`, otherwise as the start of its hex."""
+    if output.startswith(_ERROR_SELECTOR):
+        with contextlib.suppress(ValueError, DecodingError):
+            (text,) = decode(["string"], bytes.fromhex(output[len(_ERROR_SELECTOR) :]))
+            return repr(text)
+    return output[:_SHOWN_OUTPUT] or "0x"
 
 
 def _static(bundle: Bundle, nonces: dict[Address, int], block: NextBlock) -> _Verdict | None:

@@ -33,6 +33,25 @@ from searcher.domain.units import address
 _MAX_BODY: Final = 16 * 2**20
 _BEHIND_THE_BUILDERS_BACK: Final = ("anvil_", "evm_", "hardhat_", "miner_", "personal_")
 
+_READS: Final = frozenset(
+    {
+        "eth_blockNumber",
+        "eth_call",
+        "eth_estimateGas",
+        "eth_getBalance",
+        "eth_getBlockByHash",
+        "eth_getBlockByNumber",
+        "eth_getCode",
+        "eth_getLogs",
+        "eth_getStorageAt",
+        "eth_getTransactionCount",
+        "eth_getTransactionReceipt",
+        "eth_maxPriorityFeePerGas",
+        "eth_simulateV1",
+    }
+)
+"""Methods whose order within a batch does not matter."""
+
 _Handler = Callable[[list[Any]], Awaitable[Any]]
 
 
@@ -73,6 +92,14 @@ class Server:
         application.router.add_post("/relay", self._relay.handle)
         return application
 
+    async def _answer_all(
+        self, requests: list[Any], connection: Connection | None = None
+    ) -> list[dict[str, Any]]:
+        """Answer a batch: reads side by side, and one after the other where something is sent."""
+        if all(isinstance(r, dict) and r.get("method") in _READS for r in requests):
+            return await asyncio.gather(*(self.answer(r, connection) for r in requests))
+        return [await self.answer(r, connection) for r in requests]
+
     async def answer(self, request: Any, connection: Connection | None = None) -> dict[str, Any]:
         """Return the answer to one decoded request object."""
         if not isinstance(request, dict) or not isinstance(request.get("method"), str):
@@ -111,7 +138,7 @@ class Server:
         except orjson.JSONDecodeError:
             return response(failed(None, jsonrpc.PARSE_ERROR, "parse error"))
         if isinstance(decoded, list):
-            return response([await self.answer(single) for single in decoded])
+            return response(await self._answer_all(decoded))
         return response(await self.answer(decoded))
 
     async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
@@ -137,7 +164,7 @@ class Server:
         except orjson.JSONDecodeError:
             return failed(None, jsonrpc.PARSE_ERROR, "parse error")
         if isinstance(decoded, list):
-            return [await self.answer(single, connection) for single in decoded]
+            return await self._answer_all(decoded, connection)
         return await self.answer(decoded, connection)
 
     async def _send_raw(self, parameters: list[Any]) -> str:

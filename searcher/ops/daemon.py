@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import structlog
 
@@ -37,7 +37,7 @@ from searcher.ops.config.loader import Loaded
 from searcher.ops.config.model import ChainSettings, Config
 from searcher.ops.config.schema import Plugged
 from searcher.ops.pipeline import ChainPipeline, PipelineStatistics, Sources
-from searcher.risk.gate import RiskGate
+from searcher.risk.gate import DAY_NS, PastSpend, RiskGate
 from searcher.simulation.simulator import Simulator, backends
 from searcher.simulation.tokens import SimulatedTokenProver
 from searcher.submission.inclusion import InclusionWatcher
@@ -47,10 +47,6 @@ from searcher.submission.signer import Signer
 from searcher.submission.submitter import Submitter
 
 _log = structlog.get_logger(__name__)
-
-NODE_PENDING: Final = "node_pending"
-OLDEST_PENDING_BLOCKS: Final = 2
-"""A pending transaction that waited longer than so many blocks for its turn is not worth it."""
 
 
 class Daemon:
@@ -236,17 +232,24 @@ class _Wiring:
             self._name, rpc, stream.heads, clock=self._clock, gap_depth=node.gap_depth
         )
         network = networks().load(rules.network)
-        if node.pending == "off":
+        wanted = self._chain.mempool.sources if node.pending != "off" else ()
+        if not wanted:
             return Sources(rpc, assembler, None, network(), (stream.run,))
-        kind = pending_sources().load(NODE_PENDING)
-        feed = PendingFeed(
+        feed = self._feed(wanted, SourceParts(rpc, stream.pending))
+        return Sources(rpc, assembler, aiter(feed), network(), (stream.run, feed.run))
+
+    def _feed(self, wanted: Sequence[str], parts: SourceParts) -> PendingFeed:
+        settings = self._chain.mempool
+        kinds = [pending_sources().load(name) for name in wanted]
+        return PendingFeed(
             self._name,
             clock=self._clock,
-            chain_id=rules.chain_id,
-            longest_age_ms=OLDEST_PENDING_BLOCKS * rules.block_time_ms,
-            sources=[kind(kind.Config(), SourceParts(rpc, stream.pending))],
+            chain_id=self._chain.chain.chain_id,
+            capacity=settings.capacity,
+            longest_age_ms=settings.longest_age_ms,
+            remembered=settings.remembered,
+            sources=[kind(kind.Config(), parts) for kind in kinds],
         )
-        return Sources(rpc, assembler, aiter(feed), network(), (stream.run, feed.run))
 
     def _simulator(self, rpc: RpcClient) -> Simulator:
         kind = backends().load(self._chain.simulation.backend)
@@ -266,10 +269,20 @@ class _Wiring:
                     "its owner must name it an operator first"
                 )
 
+    async def _remember_spending(self, gate: RiskGate) -> None:
+        """Count what earlier runs spent on gas: a restart does not renew a limit."""
+        now_wall_ns = self._clock.wall_ns()
+        spent = await self._ledger.reader.spent_since(now_wall_ns - DAY_NS, self._name)
+        gate.restore(
+            [PastSpend(s.name, now_wall_ns - s.wall_ns, s.gas_cost_wei) for s in spent],
+            self._clock.monotonic_ns(),
+        )
+
     async def _live_carrier(self, rpc: RpcClient, lanes: NonceLanes) -> LiveCarrier:
         auth = self._chain.signers.relay_auth
         assert auth is not None, "a live configuration has a key for the relays"
         gate = RiskGate(self._config.risk)
+        await self._remember_spending(gate)
         watcher = InclusionWatcher(
             node=rpc,
             lanes=lanes,

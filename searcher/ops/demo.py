@@ -7,42 +7,47 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import structlog
 from msgspec import Struct
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from searcher.chains.rpc import RpcClient
 from searcher.devnet.laboratory import Laboratory
 from searcher.devnet.manifest import Manifest
-from searcher.domain.clock import Clock, SystemClock
+from searcher.domain.clock import SystemClock
 from searcher.domain.errors import InvariantBroken, NotReady
 from searcher.domain.plan import OutcomeKind
 from searcher.domain.units import Address
 from searcher.executor.deployment import deploy
-from searcher.ledger.reader import LedgerSummary, OpportunityRow
+from searcher.ledger.reader import OpportunityRow
+from searcher.opportunities.settings import CycleSettings
 from searcher.ops.config.documents import packaged_folder
-from searcher.ops.config.loader import Loaded
 from searcher.ops.config.model import Config, load_config
 from searcher.ops.daemon import Daemon, assemble
-from searcher.ops.demo_report import native
+from searcher.ops.demo_report import ChainProgress, progress_table
 from searcher.ops.local_chain import chain_toml, lend_keys, write_main
 from searcher.ops.owner import OwnerSender
-from searcher.ops.pipeline import PipelineStatistics
 from searcher.submission.signer import LocalSigner
 
-_log = structlog.get_logger(__name__)
-
-CHAINS: Final = ("devnet-a", "devnet-b")
 READY_TIMEOUT_S: Final = 60.0
 REFRESH_S: Final = 0.5
-CHECKOUT: Final = Path(__file__).resolve().parents[2]
+VERIFIER: Final = Path(__file__).resolve().parents[2] / "scripts" / "verify_demo.py"
+PROVED_FIGURES: Final = (
+    "reachable",
+    "reachable_wei",
+    "found_wei",
+    "found_share",
+    "fates_wei",
+    "plans_checked",
+    "plans_equal",
+    "profits_equal",
+    "profit_onchain_wei",
+)
 
 
 class DemoRequest(Struct, frozen=True):
@@ -52,198 +57,244 @@ class DemoRequest(Struct, frozen=True):
     blocks: int = 36
     block_time_ms: int = 1_000
     folder: Path = Path("var/demo")
-    chains: tuple[str, ...] = CHAINS
+    chains: tuple[str, ...] = ("devnet-a", "devnet-b")
 
 
-class ChainSpan(Struct, frozen=True):
-    """The target blocks in which the daemon could trade."""
+def prepare(folder: Path) -> None:
+    """Remove what an earlier run left in `folder`, and nothing else.
+
+    Raises:
+        NotReady: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in ("laboratory", "config"):
+            shutil.rmtree(folder / part, ignore_errors=True)
+        for pattern in ("ledger.sqlite*", "run.json", "report.json", "summary.json", "daemon.log"):
+            for leftover in folder.glob(pattern):
+                leftover.unlink()
+    except OSError as error:
+        raise NotReady(
+            f"{error.filename or folder} cannot be written ({error.strerror}): name another folder"
+        ) from error
+
+
+class ChainResult(Struct, frozen=True):
+    """What one chain's pipeline did.
+
+    `first_block` and `last_block` are the target blocks in which it could trade.
+    """
 
     first_block: int
     last_block: int
+    rows: list[OpportunityRow]
+    frame_to_bundle_us: list[float]
 
 
-async def run_demo(request: DemoRequest, console: Console) -> dict[str, Any]:
-    """Run the whole demonstration and return its summary.
+class Demonstration:
+    """One run of the demo.
 
-    Raises:
-        NotReady: something is missing on this machine.
-        InvariantBroken: the ledger and the chain do not agree.
+    Args:
+        request: what is shown.
+        console: takes the progress; standard output is left to the result.
     """
-    verifier = CHECKOUT / "scripts" / "verify_demo.py"
-    if not verifier.is_file():
-        raise NotReady("the demo proves itself with scripts/verify_demo.py: run it in a checkout")
-    shutil.rmtree(request.folder, ignore_errors=True)
-    config_folder = request.folder / "config"
-    _copy_settings(config_folder)
-    clock = SystemClock()
-    console.print(f"Starting {len(request.chains)} local chains with the protocols' bytecode …")
-    async with Laboratory(
-        request.chains,
-        seed=request.seed,
-        block_time_ms=request.block_time_ms,
-        directory=(request.folder / "laboratory").resolve(),
-    ) as laboratory:
-        manifests = laboratory.manifests
-        console.print("Deploying the executor contract on each …")
-        executors = await _deploy_all(manifests.values(), clock)
-        for name, manifest in manifests.items():
+
+    def __init__(self, request: DemoRequest, console: Console) -> None:
+        self._request = request
+        self._console = console
+        self._clock = SystemClock()
+        self._manifests: dict[str, Manifest] = {}
+        self._executors: dict[str, Address] = {}
+        self._results: dict[str, ChainResult] = {}
+        self._searched: dict[str, Any] = {}
+
+    async def run(self) -> dict[str, Any]:
+        """Run the whole demonstration and return its summary.
+
+        Raises:
+            NotReady: something is missing on this machine.
+            InvariantBroken: the ledger and the chains do not agree.
+        """
+        if not VERIFIER.is_file():
+            raise NotReady(
+                "the demo proves itself with scripts/verify_demo.py: run it in a checkout"
+            )
+        folder = self._request.folder
+        self._say("Starting local chains with the protocols' own bytecode (first time: fetching)")
+        async with Laboratory(
+            self._request.chains,
+            seed=self._request.seed,
+            block_time_ms=self._request.block_time_ms,
+            directory=folder / "laboratory",
+        ) as laboratory:
+            self._manifests = laboratory.manifests
+            self._say("Deploying the executor contract")
+            await asyncio.gather(*(self._deploy(each) for each in self._manifests.values()))
+            self._write_config(folder / "config")
+            await self._trade(folder / "config")
+            self._say("Proving the result from the chains alone")
+            report = await self._prove(folder)
+        return self._summary(report)
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"{text} …", highlight=False)
+
+    # ---- setting up
+
+    async def _deploy(self, manifest: Manifest) -> None:
+        owner = LocalSigner(bytes.fromhex(manifest.accounts.owner.key.removeprefix("0x")))
+        async with RpcClient(manifest.http_url) as rpc:
+            self._executors[manifest.name] = await deploy(
+                rpc,
+                OwnerSender(rpc, owner, manifest.chain_id),
+                owner=owner.address,
+                wrapped_native=manifest.wrapped_native,
+                operators=[account.address for account in manifest.accounts.operators],
+                clock=self._clock,
+            )
+
+    def _write_config(self, folder: Path) -> None:
+        """Write what a user would write, with the packaged strategies and limits as they are."""
+        (folder / "chains").mkdir(parents=True)
+        for part in ("strategies", "risk"):
+            shutil.copytree(packaged_folder() / part, folder / part)
+        for name, manifest in self._manifests.items():
             variables = lend_keys(name, manifest.accounts.operators)
-            text = chain_toml(manifest, executors[name], variables)
-            (config_folder / "chains" / f"{name}.toml").write_text(text)
-        ledger = (request.folder / "ledger.sqlite").resolve()
-        write_main(config_folder, mode="live", chains=list(manifests), ledger=ledger)
+            text = chain_toml(manifest, self._executors[name], variables)
+            (folder / "chains" / f"{name}.toml").write_text(text)
+        ledger = (self._request.folder / "ledger.sqlite").resolve()
+        write_main(folder, mode="live", chains=list(self._manifests), ledger=ledger)
+
+    # ---- trading
+
+    async def _trade(self, config_folder: Path) -> None:
         loaded = load_config(str(config_folder))
-        spans, rows, times = await _trade(request, loaded, manifests, clock, console)
-        run = await _account(request, manifests, executors, loaded.config, spans, rows)
-        run_file = request.folder / "run.json"
-        run_file.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1))
-        console.print("Proving the result from the chains alone …")
-        report = await _verify(verifier, run_file, request.folder / "report.json", console)
-    return _summary(request, report, rows, times)
-
-
-def _copy_settings(folder: Path) -> None:
-    """Take the packaged strategies and limits, as a user's first configuration would."""
-    (folder / "chains").mkdir(parents=True)
-    for part in ("strategies", "risk"):
-        shutil.copytree(packaged_folder() / part, folder / part)
-
-
-async def _deploy_all(manifests: Iterable[Manifest], clock: Clock) -> dict[str, Address]:
-    chosen = list(manifests)
-    found = await asyncio.gather(*(_deploy(manifest, clock) for manifest in chosen))
-    return {manifest.name: executor for manifest, executor in zip(chosen, found, strict=True)}
-
-
-async def _deploy(manifest: Manifest, clock: Clock) -> Address:
-    owner = LocalSigner(bytes.fromhex(manifest.accounts.owner.key.removeprefix("0x")))
-    async with RpcClient(manifest.http_url) as rpc:
-        return await deploy(
-            rpc,
-            OwnerSender(rpc, owner, manifest.chain_id),
-            owner=owner.address,
-            wrapped_native=manifest.wrapped_native,
-            operators=[account.address for account in manifest.accounts.operators],
-            clock=clock,
-        )
-
-
-async def _trade(
-    request: DemoRequest,
-    loaded: Loaded[Config],
-    manifests: dict[str, Manifest],
-    clock: Clock,
-    console: Console,
-) -> tuple[dict[str, ChainSpan], dict[str, list[OpportunityRow]], dict[str, list[float]]]:
-    """Let the daemon run; returns its span, the ledger's rows and its latencies, by chain."""
-    async with await assemble(loaded, clock) as daemon:
-        running = asyncio.create_task(daemon.run())
-        try:
-            spans = await _spans(daemon, running, request.blocks)
-            await _watch(daemon, running, spans, console)
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-        if not running.cancelled() and (error := running.exception()) is not None:
-            raise error
-        reader = daemon.ledger.reader
-        rows = {name: await reader.opportunities(name) for name in manifests}
-        times = {name: await reader.frame_to_bundle_us(name) for name in manifests}
-        return spans, rows, times
-
-
-async def _spans(daemon: Daemon, running: asyncio.Task[None], blocks: int) -> dict[str, ChainSpan]:
-    ready = asyncio.gather(*(p.ready.wait() for p in daemon.pipelines.values()))
-    both: tuple[asyncio.Future[Any], ...] = (ready, running)
-    done, _ = await asyncio.wait(both, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-    if running in done:
-        running.result()
-    if ready not in done:
-        raise NotReady(f"the chains were not ready within {READY_TIMEOUT_S:g} s: try again")
-    spans = {}
-    for name, pipeline in daemon.pipelines.items():
-        first = pipeline.statistics().first_target
-        spans[name] = ChainSpan(first, first + blocks - 1)
-        pipeline.stop_after(spans[name].last_block)
-    return spans
-
-
-async def _watch(
-    daemon: Daemon, running: asyncio.Task[None], spans: dict[str, ChainSpan], console: Console
-) -> None:
-    with Live(console=console, auto_refresh=False, transient=False) as live:
-        while True:
-            done, _ = await asyncio.wait([running], timeout=REFRESH_S)
+        self._searched = _searched(loaded.config)
+        async with await assemble(loaded, self._clock) as daemon:
+            running = asyncio.create_task(daemon.run())
+            try:
+                spans = await self._set_spans(daemon, running)
+                await self._show_until_done(daemon, running, spans)
+                await running
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
             reader = daemon.ledger.reader
-            summaries = {name: await reader.summary(name) for name in spans}
-            live.update(_table(daemon.statistics(), summaries, spans), refresh=True)
-            if done:
-                return
+            for name, (first, last) in spans.items():
+                rows = await reader.opportunities(name)
+                times = await reader.frame_to_bundle_us(name)
+                self._results[name] = ChainResult(first, last, rows, times)
 
-
-def _table(
-    statistics: Sequence[PipelineStatistics],
-    summaries: dict[str, LedgerSummary],
-    spans: dict[str, ChainSpan],
-) -> Table:
-    table = Table(title="searcher, live on two local chains" if len(spans) > 1 else None)
-    for column in ("chain", "block", "found", "simulated", "sent", "landed", "lost"):
-        table.add_column(column, justify="left" if column == "chain" else "right")
-    table.add_column("profit (ETH)", justify="right")
-    for chain in statistics:
-        summary, span = summaries[chain.chain], spans[chain.chain]
-        done = min(
-            max(chain.head - span.first_block + 1, 0), span.last_block - span.first_block + 1
+    async def _set_spans(
+        self, daemon: Daemon, running: asyncio.Task[None]
+    ) -> dict[str, tuple[int, int]]:
+        """Wait until every chain trades, and tell each where to end."""
+        ready = asyncio.gather(*(p.ready.wait() for p in daemon.pipelines.values()))
+        both: tuple[asyncio.Future[Any], ...] = (ready, running)
+        done, _ = await asyncio.wait(
+            both, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
         )
-        table.add_row(
-            chain.chain,
-            f"{done}/{span.last_block - span.first_block + 1}",
-            str(chain.found),
-            str(chain.simulated),
-            str(summary.bundles_sent),
-            str(summary.landed),
-            str(summary.lost),
-            native(summary.profit_wei),
+        if running in done:
+            running.result()
+        if ready not in done:
+            raise NotReady(f"the chains were not ready within {READY_TIMEOUT_S:g} s: try again")
+        spans = {}
+        for name, pipeline in daemon.pipelines.items():
+            first = pipeline.statistics().first_target
+            spans[name] = (first, first + self._request.blocks - 1)
+            pipeline.stop_after(spans[name][1])
+        return spans
+
+    async def _show_until_done(
+        self, daemon: Daemon, running: asyncio.Task[None], spans: dict[str, tuple[int, int]]
+    ) -> None:
+        reader = daemon.ledger.reader
+        with Live(console=self._console, auto_refresh=False) as live:
+            while True:
+                await asyncio.wait([running], timeout=REFRESH_S)
+                progress = [
+                    ChainProgress(each, await reader.summary(each.chain), *spans[each.chain])
+                    for each in daemon.statistics()
+                ]
+                live.update(progress_table(progress), refresh=True)
+                if running.done():
+                    return
+
+    # ---- proving
+
+    async def _prove(self, folder: Path) -> dict[str, Any]:
+        """Have the independent script judge what the daemon claims.
+
+        Raises:
+            InvariantBroken: it does not agree.
+        """
+        run_file, report_file = folder / "run.json", folder / "report.json"
+        chains = [await self._claims(manifest) for manifest in self._manifests.values()]
+        account = {"seed": self._request.seed, "chains": chains}
+        run_file.write_bytes(msgspec.json.format(msgspec.json.encode(account), indent=1))
+        command = (str(VERIFIER), str(run_file), "--out", str(report_file), "--self-check", "20")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-    return table
+        _, said = await process.communicate()
+        if process.returncode != 0:
+            self._console.print(said.decode().strip(), style="red", highlight=False)
+            raise InvariantBroken(
+                f"the independent script does not confirm the result: compare {run_file} with "
+                f"{report_file}"
+            )
+        report: dict[str, Any] = json.loads(report_file.read_bytes())
+        return report
 
-
-async def _account(
-    request: DemoRequest,
-    manifests: dict[str, Manifest],
-    executors: dict[str, Address],
-    config: Config,
-    spans: dict[str, ChainSpan],
-    rows: dict[str, list[OpportunityRow]],
-) -> dict[str, Any]:
-    """Return what the daemon claims, in the form that the independent script reads."""
-    chains = []
-    for name, manifest in manifests.items():
+    async def _claims(self, manifest: Manifest) -> dict[str, Any]:
+        """Return what the daemon claims of a chain, in the form that the script reads."""
+        name, result = manifest.name, self._results[manifest.name]
         async with RpcClient(manifest.http_url) as rpc:
             bundles = await rpc.call("devnet_bundles")
-            head = int(await rpc.call("eth_blockNumber"), 16)
-        strategies = [plugged.settings.model_dump() for plugged in config.strategies.values()]
-        start_tokens = {token for each in strategies for token in each["start_tokens"]}
-        chains.append(
-            {
-                "name": name,
-                "chain_id": manifest.chain_id,
-                "http_url": manifest.anvil_url,
-                "executor": executors[name],
-                "operators": [account.address for account in manifest.accounts.operators],
-                "wrapped_native": manifest.wrapped_native,
-                "coinbase": manifest.coinbase,
-                "first_block": spans[name].first_block,
-                "last_block": min(spans[name].last_block, head),
-                "dexes": msgspec.to_builtins(manifest.dexes),
-                "tokens": msgspec.to_builtins(manifest.tokens),
-                "start_tokens": sorted(start_tokens) or ["WETH"],
-                "most_hops": max(each["hops_most"] for each in strategies),
-                "relay_stats": bundles,
-                "claims": [_claim(row) for row in rows[name]],
-            }
+        return {
+            "name": name,
+            "chain_id": manifest.chain_id,
+            "http_url": manifest.anvil_url,
+            "executor": self._executors[name],
+            "operators": [account.address for account in manifest.accounts.operators],
+            "wrapped_native": manifest.wrapped_native,
+            "coinbase": manifest.coinbase,
+            "first_block": result.first_block,
+            "last_block": result.last_block,
+            "dexes": msgspec.to_builtins(manifest.dexes),
+            "tokens": msgspec.to_builtins(manifest.tokens),
+            **self._searched,
+            "relay_stats": bundles,
+            "claims": [_claim(row) for row in result.rows],
+        }
+
+    def _summary(self, report: dict[str, Any]) -> dict[str, Any]:
+        results = self._results
+        everything = ChainResult(
+            0,
+            0,
+            [row for result in results.values() for row in result.rows],
+            [time for result in results.values() for time in result.frame_to_bundle_us],
         )
-    return {"seed": request.seed, "chains": chains}
+        return {
+            "seed": self._request.seed,
+            **_figures(report, everything),
+            "chains": {
+                name: _figures(report["chains"][name], result) for name, result in results.items()
+            },
+        }
+
+
+def _searched(config: Config) -> dict[str, Any]:
+    """Return which cycles the strategies look for: the brute force looks for the same ones."""
+    every = [
+        s.settings for s in config.strategies.values() if isinstance(s.settings, CycleSettings)
+    ]
+    tokens = {token for settings in every for token in settings.start_tokens}
+    return {
+        "start_tokens": sorted(tokens) or ["WETH"],
+        "most_hops": max(settings.hops_most for settings in every),
+    }
 
 
 def _claim(row: OpportunityRow) -> dict[str, Any]:
@@ -261,62 +312,10 @@ def _claim(row: OpportunityRow) -> dict[str, Any]:
     }
 
 
-async def _verify(
-    script: Path, run_file: Path, report_file: Path, console: Console
-) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(script),
-        str(run_file),
-        "--out",
-        str(report_file),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    _, said = await process.communicate()
-    if process.returncode != 0:
-        console.print(said.decode(), style="bold red")
-        raise InvariantBroken(
-            f"the independent script does not confirm the result: see {report_file} and {run_file}"
-        )
-    report: dict[str, Any] = json.loads(report_file.read_bytes())
-    return report
-
-
-def _summary(
-    request: DemoRequest,
-    report: dict[str, Any],
-    rows: dict[str, list[OpportunityRow]],
-    times: dict[str, list[float]],
-) -> dict[str, Any]:
-    every_row = [row for some in rows.values() for row in some]
-    every_time = [time for some in times.values() for time in some]
-    return {
-        "seed": request.seed,
-        **_figures(report, every_row, every_time),
-        "chains": {
-            name: _figures(report["chains"][name], rows[name], times[name]) for name in rows
-        },
-    }
-
-
-def _figures(
-    report: dict[str, Any], rows: Sequence[OpportunityRow], times: Sequence[float]
-) -> dict[str, Any]:
+def _figures(report: dict[str, Any], result: ChainResult) -> dict[str, Any]:
+    rows = result.rows
     landed = [r for r in rows if r.outcome is OutcomeKind.LANDED]
     lost = [r for r in rows if r.outcome in (OutcomeKind.NOT_LANDED, OutcomeKind.REJECTED)]
-    proof = (
-        "reachable",
-        "reachable_wei",
-        "found_wei",
-        "found_share",
-        "fates_wei",
-        "plans_checked",
-        "plans_equal",
-        "profits_equal",
-        "profit_onchain_wei",
-    )
     return {
         "blocks": report["blocks"],
         "opportunities": len(rows),
@@ -324,8 +323,8 @@ def _figures(
         "bundles_landed": len(landed),
         "lost": len(lost),
         "profit_wei": str(sum(r.profit_wei for r in landed)),
-        **{key: report[key] for key in proof},
-        "frame_to_bundle_us": quantiles(times),
+        **{key: report[key] for key in PROVED_FIGURES},
+        "frame_to_bundle_us": quantiles(result.frame_to_bundle_us),
     }
 
 

@@ -1,38 +1,71 @@
-"""The demo's last words, for a person."""
+"""What the demo shows a person: the table while it runs, and the result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
 from searcher.domain.units import WEI_PER_NATIVE
+from searcher.ledger.reader import LedgerSummary
+from searcher.ops.pipeline import PipelineStatistics
+
+
+class ChainProgress(Struct, frozen=True):
+    """How far one chain is, between its first and its last target block."""
+
+    statistics: PipelineStatistics
+    summary: LedgerSummary
+    first_block: int
+    last_block: int
+
+
+def progress_table(chains: Sequence[ChainProgress]) -> Table:
+    """Return the live table."""
+    table = _table("chain", "block", "found", "simulated", "sent", "landed", "lost", "profit ETH")
+    for chain in chains:
+        statistics, summary = chain.statistics, chain.summary
+        whole = chain.last_block - chain.first_block + 1
+        done = min(max(statistics.head - chain.first_block + 1, 0), whole)
+        table.add_row(
+            statistics.chain,
+            f"{done}/{whole}",
+            str(statistics.found),
+            str(statistics.simulated),
+            str(summary.bundles_sent),
+            str(summary.landed),
+            str(summary.lost),
+            native(summary.profit_wei),
+        )
+    return table
 
 
 def show(summary: Mapping[str, Any], path: Path) -> None:
-    """Print the summary to standard output.
+    """Print the result to standard output.
 
     Args:
-        summary: what `run_demo` returned.
+        summary: what the demonstration returned.
         path: where it was written.
     """
-    console = Console()
-    table = Table(title=f"{summary['blocks']} blocks, seed {summary['seed']}")
-    for column in ("chain", "reachable", "found", "sent", "landed", "lost"):
-        table.add_column(column, justify="left" if column == "chain" else "right")
-    for column in ("profit, ledger (ETH)", "profit, chain (ETH)", "frame to bundle p50 / p99 (ms)"):
-        table.add_column(column, justify="right")
+    console = Console(highlight=False)
+    table = _table("chain", "reachable", "found", "sent", "landed", "lost", "profit ETH", "p50 ms")
     for name, figures in (*summary["chains"].items(), ("all", summary)):
         table.add_row(name, *_row(figures), end_section=name == [*summary["chains"]][-1])
     console.print(table)
+    console.print(
+        f"{summary['blocks']} blocks with seed {summary['seed']}. By value, "
+        f"{_share(summary)} of what a brute-force search could reach was found."
+    )
     console.print(_fates(summary))
     console.print(
-        f"The ledger and the chains agree to the wei: profit {summary['profit_wei']} wei, "
-        f"{summary['plans_equal']} of {summary['plans_checked']} landed plans realised exactly "
-        "what was recorded before they were sent."
+        f"The ledger says {summary['profit_wei']} wei, the chains say "
+        f"{summary['profit_onchain_wei']} wei; {summary['plans_equal']} of "
+        f"{summary['plans_checked']} landed plans realised exactly what was recorded before "
+        "they were sent."
     )
     console.print(f"Figures: {path}")
 
@@ -43,18 +76,29 @@ def native(wei: int) -> str:
     return f"{sign}{size // WEI_PER_NATIVE}.{size % WEI_PER_NATIVE // 10**12:06d}"
 
 
+def _table(*columns: str) -> Table:
+    table = Table()
+    for column in columns:
+        table.add_column(column, justify="left" if column == "chain" else "right", no_wrap=True)
+    return table
+
+
 def _row(figures: Mapping[str, Any]) -> list[str]:
-    share, latency = figures["found_share"], figures["frame_to_bundle_us"]
+    latency = figures["frame_to_bundle_us"]
     return [
         str(figures["reachable"]),
-        "-" if share is None else f"{share:.1%}",
+        _share(figures),
         str(figures["bundles_sent"]),
         str(figures["bundles_landed"]),
         str(figures["lost"]),
         native(int(figures["profit_wei"])),
-        native(int(figures["profit_onchain_wei"])),
-        "-" if not latency["n"] else f"{latency['p50'] / 1e3:.1f} / {latency['p99'] / 1e3:.1f}",
+        "-" if not latency["n"] else f"{latency['p50'] / 1e3:.1f}",
     ]
+
+
+def _share(figures: Mapping[str, Any]) -> str:
+    share = figures["found_share"]
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _fates(summary: Mapping[str, Any]) -> str:
@@ -63,4 +107,4 @@ def _fates(summary: Mapping[str, Any]) -> str:
         for fate, wei in summary["fates_wei"].items()
         if int(wei)
     ]
-    return "Of what was reachable, by value (ETH): " + ", ".join(parts) + "."
+    return "What became of it, in ETH: " + ", ".join(parts) + "."

@@ -20,15 +20,15 @@ def demo(
     import uvloop
     from rich.console import Console
 
-    from searcher.ops.demo import DemoRequest, run_demo
+    from searcher.ops.demo import Demonstration, DemoRequest, prepare
     from searcher.ops.demo_report import show
     from searcher.ops.logging import LogSettings, configure
 
-    configure(LogSettings(level="warning"))
-    console = Console(stderr=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare(folder)
     request = DemoRequest(seed=seed, blocks=blocks, block_time_ms=block_time_ms, folder=folder)
-    summary = uvloop.run(run_demo(request, console))
+    with (folder / "daemon.log").open("w") as log:
+        configure(LogSettings(form="json"), stream=log)
+        summary = uvloop.run(Demonstration(request, Console(stderr=True)).run())
     path = folder / "summary.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
     show(summary, path)

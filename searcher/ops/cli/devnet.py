@@ -72,6 +72,15 @@ def down(*, json: Annotated[bool, _JSON] = False) -> None:
         sys.stdout.write("the laboratory is down\n" if ended else "no laboratory was up\n")
 
 
+@app.command(help="Fetch and verify the protocols' contracts, so that `up` needs no network.")
+def fetch() -> None:
+    """Fill the cache from npm, each package against its pinned sha512."""
+    from searcher.devnet import packages
+
+    asyncio.run(packages.fetch())
+    sys.stdout.write(f"{len(packages.pinned())} packages are in {packages.cache_folder()}\n")
+
+
 def _show(*, json: bool) -> None:
     import msgspec
     from rich.console import Console

@@ -21,6 +21,7 @@ from searcher.domain.registry import did_you_mean
 from searcher.domain.settings import Settings, knob
 from searcher.executor.settings import ExecutorSettings
 from searcher.market.settings import DexSettings, DiscoverySettings, TokenSettings
+from searcher.mempool.settings import MempoolSettings
 from searcher.ops.config.loader import Conflict, Layout, Loaded, Scope, load
 from searcher.ops.config.schema import (
     ANY_NAME,
@@ -85,6 +86,7 @@ class ChainSettings(Settings):
     signers: SignersSettings = knob(SignersSettings(), why="whose keys sign")
     relays: dict[str, Relay] = knob({}, why="where bundles go, by name")
     bids: BidSettings = knob(BidSettings(), why="what is offered to the builder")
+    mempool: MempoolSettings = knob(MempoolSettings(), why="where pending transactions come from")
     gas: GasSettings = knob(GasSettings(), why="gas limit and fees of our own transaction")
 
 

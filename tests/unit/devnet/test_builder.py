@@ -150,6 +150,22 @@ async def test_one_reverting_transaction_keeps_the_whole_bundle_out(scene):
     assert await scene.balance("USDC", CAROL.address) == before + 5
 
 
+async def test_a_revert_is_told_in_the_contracts_own_words(scene):
+    data = calldata(
+        "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)",
+        1,
+        0,
+        [],
+        ALICE.address,
+        0,
+    )
+    name = await scene.bundle(
+        await scene.sign(ALICE, scene.manifest.dexes["uniswap_v2"].router, data)
+    )
+    await scene.mine()
+    assert "'UniswapV2Router: EXPIRED'" in (await scene.record(name))["detail"]
+
+
 async def test_the_bundle_that_pays_more_wins_and_the_other_is_told_who_won(scene):
     # Both spend the same nonce: only one can land.
     nonce = await scene.nonce(ALICE)

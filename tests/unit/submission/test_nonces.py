@@ -121,7 +121,7 @@ def test_a_lane_is_free_when_the_last_alternative_is_void(lanes):
 def test_a_plan_between_two_lanes_takes_a_free_one():
     third = LocalSigner(bytes([9]) * 32)
     lanes = NonceLanes([*SIGNERS, third])
-    lanes.reconcile({address: 5 for address in lanes.addresses}, 100)
+    lanes.reconcile(dict.fromkeys(lanes.addresses, 5), 100)
     lanes.claim(target_block=101, opportunity_id=opportunity(1), wants=wants("p"))
     lanes.claim(target_block=101, opportunity_id=opportunity(2), wants=wants("q"))
 
