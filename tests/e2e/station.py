@@ -97,9 +97,6 @@ class LedgerFile:
         """
         return [row for row in self.intents() if row["kind"] in (None, "unresolved")]
 
-    def runs(self) -> int:
-        return self.count("runs")
-
     def profit_wei(self) -> int:
         return sum(int(row["profit_wei"]) for row in self.intents() if row["kind"] == "landed")
 
@@ -138,6 +135,18 @@ class Household:
                 stdout=log,
                 stderr=log,
             )
+
+    async def until_sent(
+        self, daemon: asyncio.subprocess.Process, run: int, *, at_least: int = 1
+    ) -> None:
+        """Wait until a run has given so many bundles to the relay."""
+
+        def sent() -> bool:
+            query = "select count(*) n from submissions where run_id = ?"
+            return sum(row["n"] for row in self.ledger.rows(query, run)) >= at_least
+
+        await until(lambda: daemon.returncode is not None or sent(), what="bundles are sent")
+        assert daemon.returncode is None, self.said()
 
     def said(self) -> str:
         return (self.folder.parent / "daemon.log").read_text()

@@ -1,20 +1,20 @@
-"""The node breaks off, talks nonsense and changes its mind; and a token lies about its transfers."""
+"""The node breaks off, talks nonsense, and changes its mind; a token lies about a transfer."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from searcher.chains.rpc import RpcClient
 from searcher.chains.stream import NodeStream, StreamStatistics
 from searcher.devnet.laboratory import Laboratory
+from searcher.mempool.feed import FeedStatistics, PendingFeed
 from searcher.ops.daemon import Daemon
 from searcher.ops.pipeline import ChainPipeline
 from tests.e2e.proxy import stream_proxy
-from tests.e2e.station import Household, Station, make_station, until
+from tests.e2e.station import Station, make_station, until
 
 pytestmark = [pytest.mark.devnet, pytest.mark.timeout(240)]
 
@@ -40,12 +40,11 @@ def stream_of(pipeline: ChainPipeline) -> StreamStatistics:
     return stream.statistics()
 
 
-def lacking(*fields: str) -> str:
-    """A pending transaction that leaves out what its hash would prove."""
-    body = {"hash": "0x" + "ab" * 32, "type": "0x2", "nonce": "0x0"}
-    assert not set(fields) & set(body)
-    params = {"subscription": "SUBSCRIPTION", "result": body}
-    return orjson.dumps({"method": "eth_subscription", "params": params}).decode()
+def feed_of(pipeline: ChainPipeline) -> FeedStatistics:
+    (feed,) = {
+        part.__self__ for part in pipeline._sources.run if isinstance(part.__self__, PendingFeed)
+    }
+    return feed.statistics()
 
 
 async def later_blocks(pipeline: ChainPipeline, count: int) -> None:
@@ -60,13 +59,31 @@ async def test_malformed_frames_are_counted_and_skipped_and_a_broken_stream_is_t
         household = station.household(tmp_path, mode="simulate", urls={"ws_url": proxy.url})
         async with household.daemon() as (daemon, running):
             pipeline = only(daemon)
+            await until(lambda: len(proxy.subscriptions) == 2, what="heads and pending came")
             for frame in MALFORMED.values():
                 await proxy.say(frame)
+            await proxy.announce("heads", {"number": "0x1"})
+            await proxy.announce("pending", 7)
+            causes = {*MALFORMED, "header", "pending"}
             await until(
-                lambda: sum(stream_of(pipeline).malformed.values()) >= len(MALFORMED),
+                lambda: sum(stream_of(pipeline).malformed.values()) >= len(causes),
                 what="the frames are counted",
             )
-            assert stream_of(pipeline).malformed == dict.fromkeys(MALFORMED, 1)
+            assert stream_of(pipeline).malformed == dict.fromkeys(causes, 1)
+
+            # A body that does not prove its hash is no transaction, whatever it says.
+            dropped = sum(feed_of(pipeline).dropped.values())
+            await proxy.announce("pending", {"hash": "0x" + "ab" * 32, "type": "0x2"})
+            await until(lambda: sum(feed_of(pipeline).dropped.values()) > dropped)
+            feed = feed_of(pipeline)
+            assert (
+                feed.received
+                == feed.delivered
+                + feed.duplicates
+                + feed.expired
+                + feed.waiting
+                + (sum(feed.dropped.values()))
+            )
             await later_blocks(pipeline, 1)
 
             blocks = pipeline.statistics().blocks
@@ -134,8 +151,10 @@ async def test_a_reorganised_chain_is_followed_and_what_it_took_back_is_told(tmp
 
             taken_back = await until(landed_at_the_head, what="a bundle in the head block")
             await until(
-                lambda: taken_back
-                <= {row["own_hash"] for row in ledger.intents() if row["kind"] == "landed"},
+                lambda: (
+                    taken_back
+                    <= {row["own_hash"] for row in ledger.intents() if row["kind"] == "landed"}
+                ),
                 what="the ledger has it as landed",
             )
             await anvil.call("anvil_reorg", [2, []])

@@ -39,9 +39,7 @@ SIGNS: dict[FaultKind, Callable[[Row], bool]] = {
         and row["kind"] == "not_landed"
     ),
     FaultKind.HTTP_5XX: lambda row: (
-        row["state"] == "unresolved"
-        and "503" in row["reason"]
-        and row["kind"] == "not_landed"
+        row["state"] == "unresolved" and "503" in row["reason"] and row["kind"] == "not_landed"
     ),
     # The relay took it and was silent for too long: only the chain can tell what became of it.
     FaultKind.ANSWER_LATE: lambda row: (

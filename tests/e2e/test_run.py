@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from searcher.domain.errors import ExitStatus
-from tests.e2e.station import Household, Station, ended, until
+from tests.e2e.station import Household, Station, ended
 
 pytestmark = [pytest.mark.devnet, pytest.mark.timeout(240)]
 
@@ -24,14 +24,7 @@ async def test_a_signal_ends_it_within_five_seconds_and_the_next_run_settles_the
     ):
         daemon = await household.start()
         try:
-            await until(
-                lambda run=run: (
-                    daemon.returncode is not None
-                    or any(row["run_id"] == run for row in ledger.intents())
-                ),
-                what="a bundle is sent",
-            )
-            assert daemon.returncode is None, household.said()
+            await household.until_sent(daemon, run)
             assert await ended(daemon, number) == (status, pytest.approx(0, abs=LONGEST_STOP_S))
         finally:
             if daemon.returncode is None:
@@ -51,11 +44,7 @@ async def test_a_killed_daemon_leaves_nothing_undeclared_and_is_taken_up_again(
     ledger = household.ledger
     first_block = await station.head()
     daemon = await household.start()
-    await until(
-        lambda: daemon.returncode is not None or ledger.count("submissions") >= 3,
-        what="bundles are on their way",
-    )
-    assert daemon.returncode is None, household.said()
+    await household.until_sent(daemon, 1, at_least=3)
     status, _ = await ended(daemon, signal.SIGKILL)
     assert status == -signal.SIGKILL
     assert ledger.open()
