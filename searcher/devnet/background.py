@@ -35,7 +35,7 @@ _POLL_S: Final = 0.05
 class Request(Struct, frozen=True, kw_only=True):
     """What a background laboratory is to be."""
 
-    chains: tuple[str, ...] = ("devnet-a", "devnet-b")
+    chains: tuple[str, ...] = ("devnet",)
     seed: int = 1
     block_time_ms: int = 1_000
     flow: bool = True

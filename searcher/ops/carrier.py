@@ -152,7 +152,7 @@ class LiveCarrier:
         )
         await recording
         if bundle is None:
-            return "no free lane: every operator key has a plan for this block"
+            return "no lane: every operator key waits for an outcome, or the same was sent already"
         await self._submitter.send(plan, bundle)
         return ""
 

@@ -417,6 +417,16 @@ class ChainPipeline:
         await recorded
         if reason:
             self._skipped[reason.partition(":")[0]] += 1
+            _log.info(
+                "opportunity",
+                opportunity=opportunity.id,
+                strategy=opportunity.strategy,
+                hops=len(opportunity.hops),
+                gross_wei=str(opportunity.gross_wei),
+                net_wei=str(opportunity.net_wei),
+                outcome="skipped",
+                reason=reason,
+            )
             outcome = self._skip(opportunity, reason)
             if self._carrier is not None:
                 self._carrier.dropped(outcome)

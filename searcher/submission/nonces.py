@@ -2,8 +2,9 @@
 
 A signed transaction is live until its nonce is consumed. A lane therefore gives its nonce to one
 plan, and to another only as an alternative, of which the chain takes at most one: when the former
-is void (its block is over and its nonce is not consumed), or when both want the same pools or
-follow the same transaction in the same block, where at most one could realise what was proved.
+is void (its block is over and its nonce is not consumed), or for the same block: when both want
+the same pools or follow the same transaction, so that at most one could realise what was proved, or
+when there are more plans than keys.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ class Claim(Struct, frozen=True):
 class LaneStatistics(Struct, frozen=True):
     """How many lanes there are, how many can be claimed now, and the claims so far.
 
-    `alternatives` are those of the claims that share a nonce; `refused` found no free lane, and
-    `torn` competed with plans on two lanes.
+    `alternatives` are those of the claims that share a nonce; `refused` found no lane.
     """
 
     lanes: int
@@ -47,7 +47,6 @@ class LaneStatistics(Struct, frozen=True):
     claims: int
     alternatives: int
     refused: int
-    torn: int
 
 
 class _Lane:
@@ -85,7 +84,7 @@ class NonceLanes:
         self._lanes = {signer.address: _Lane(signer) for signer in signers}
         if not signers or len(self._lanes) != len(signers):
             raise ValueError("lanes need at least one signer, and each address once")
-        self._claims = self._alternatives = self._refused = self._torn = 0
+        self._claims = self._alternatives = self._refused = 0
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -101,34 +100,50 @@ class NonceLanes:
     ) -> Claim | None:
         """Give a plan a nonce: that of the plan it competes with, or the first free lane's.
 
-        One that competes with plans of two lanes can be the alternative of one only: it gets a free
-        lane, and the chain lets it land only where neither has. None when every lane is taken.
+        When no lane is free it becomes an alternative on the least crowded one, where the builder
+        takes whichever of them pays most. None when no lane can take a plan for this block.
         """
-        rivals = [
-            (lane, claim)
-            for lane in self._lanes.values()
-            for claim in lane.live.values()
-            if claim.target_block == target_block and not wants.isdisjoint(claim.wants)
-        ]
-        free = (
-            (lane, lane.next_nonce)
-            for lane in self._lanes.values()
-            if lane.next_nonce is not None and not lane.live
-        )
-        places = {(other.signer.address, claim.nonce) for other, claim in rivals}
-        torn = len(places) > 1
-        self._torn += torn
-        lane, nonce = (
-            (rivals[0][0], rivals[0][1].nonce) if rivals and not torn else next(free, (None, None))
-        )
-        if lane is None or nonce is None:
+        place = self._shared(target_block, wants) or self._free() or self._crowded(target_block)
+        if place is None:
             self._refused += 1
             return None
+        lane, nonce = place
+        self._claims += 1
+        self._alternatives += bool(lane.live)
         claim = Claim(lane.signer, nonce, target_block, opportunity_id, wants)
         lane.live[nonce, opportunity_id] = claim
-        self._claims += 1
-        self._alternatives += bool(rivals) and not torn
         return claim
+
+    def _shared(self, target_block: int, wants: frozenset[str]) -> tuple[_Lane, int] | None:
+        """Return the one place whose plans want the same; None where they are on two lanes."""
+        places = {
+            (address, claim.nonce)
+            for address, lane in self._lanes.items()
+            for claim in lane.live.values()
+            if claim.target_block == target_block and not wants.isdisjoint(claim.wants)
+        }
+        if len(places) != 1:
+            return None
+        address, nonce = places.pop()
+        return self._lanes[address], nonce
+
+    def _free(self) -> tuple[_Lane, int] | None:
+        for lane in self._lanes.values():
+            if lane.next_nonce is not None and not lane.live:
+                return lane, lane.next_nonce
+        return None
+
+    def _crowded(self, target_block: int) -> tuple[_Lane, int] | None:
+        """Return the least crowded lane of which all plans are alternatives for this block."""
+        open_to_more = [
+            lane
+            for lane in self._lanes.values()
+            if lane.next_nonce is not None
+            and {(c.target_block, c.nonce) for c in lane.live.values()}
+            == {(target_block, lane.next_nonce)}
+        ]
+        lane = min(open_to_more, key=lambda each: len(each.live), default=None)
+        return None if lane is None or lane.next_nonce is None else (lane, lane.next_nonce)
 
     def adopt(
         self, address: Address, *, nonce: int, target_block: int, opportunity_id: OpportunityId
@@ -214,7 +229,6 @@ class NonceLanes:
             claims=self._claims,
             alternatives=self._alternatives,
             refused=self._refused,
-            torn=self._torn,
         )
 
     @staticmethod

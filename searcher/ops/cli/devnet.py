@@ -39,7 +39,9 @@ def up(
 ) -> None:
     """Start the chains and return when all of them seal blocks."""
     from searcher.devnet import background
+    from searcher.ops.logging import LogSettings, configure
 
+    configure(LogSettings(level="warning"))
     names = tuple(chain or background.Request().chains)
     request = background.Request(
         chains=names,
@@ -76,7 +78,9 @@ def down(*, json: Annotated[bool, _JSON] = False) -> None:
 def fetch() -> None:
     """Fill the cache from npm, each package against its pinned sha512."""
     from searcher.devnet import packages
+    from searcher.ops.logging import LogSettings, configure
 
+    configure(LogSettings(level="warning"))
     asyncio.run(packages.fetch())
     sys.stdout.write(f"{len(packages.pinned())} packages are in {packages.cache_folder()}\n")
 
@@ -95,16 +99,22 @@ def _show(*, json: bool) -> None:
     if not found.up:
         sys.stdout.write("no laboratory is up: start one with `searcher devnet up`\n")
         return
-    table = Table(title=f"laboratory, process {found.pid}")
-    for column in ("chain", "id", "node", "relay", "head", "bundles landed"):
-        table.add_column(column, overflow="fold")
+    table = Table()
+    for column in ("chain", "id", "head", "bundles landed", "node"):
+        table.add_column(column, no_wrap=True)
     for chain in found.chains:
         table.add_row(
             chain.name,
             str(chain.chain_id),
-            chain.http_url,
-            chain.relay_url,
             "does not answer" if chain.head is None else str(chain.head),
             str(chain.bundles.get("landed", 0)),
+            chain.http_url,
         )
     Console().print(table)
+    first = found.chains[0]
+    sys.stdout.write(
+        f"config/chains/devnet.toml takes chain {first.chain_id} from these:\n"
+        f"  export SEARCHER_DEVNET_HTTP_URL={first.http_url}\n"
+        f"  export SEARCHER_DEVNET_STREAM_URL={first.http_url.replace('http', 'ws', 1)}\n"
+        f"  export SEARCHER_DEVNET_RELAY_URL={first.relay_url}\n"
+    )

@@ -142,11 +142,10 @@ async def test_bundle_holds_the_user_and_then_our_signed_plan(submitter, words, 
     assert submitter.statistics().bundle_ready_ns_total > 0
 
 
-async def test_without_a_lane_nothing_is_signed(submitter, words):
-    await prepare(submitter, words)
-    elsewhere = (words.hop("0x" + "a3" * 20, words.weth, words.weth),)
+async def test_without_a_lane_nothing_is_signed(submitter, words, lanes):
+    lanes.claim(target_block=9, opportunity_id="still open")
 
-    _, bundle = await prepare(submitter, words, words.opportunity(1, hops=elsewhere))
+    _, bundle = await prepare(submitter, words)
 
     assert bundle is None
     assert submitter.statistics().without_lane == 1
