@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 import pytest
@@ -51,6 +52,34 @@ async def test_a_killed_daemon_leaves_nothing_undeclared_and_is_taken_up_again(
     await household.settle()
     assert ledger.open() == []
     await _agrees(station, household, first_block)
+
+
+async def test_a_signal_ends_a_start_that_waits_for_a_silent_node(
+    station: Station, household: Household
+):
+    connected = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        household.replace(
+            f"chains/{station.manifest.name}.toml",
+            f'"{station.manifest.http_url}"',
+            f'"http://127.0.0.1:{port}"',
+        )
+        daemon = await household.start()
+        async with asyncio.timeout(30):
+            await connected.wait()
+        status, seconds = await ended(daemon, signal.SIGTERM)
+    assert (status, seconds) == (
+        ExitStatus.TERMINATED,
+        pytest.approx(0, abs=LONGEST_STOP_S),
+    )
+    assert household.ledger.intents() == []
 
 
 async def _agrees(station: Station, household: Household, first_block: int) -> None:
