@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from typing import Any, Final
 
@@ -56,18 +57,24 @@ async def follow(loaded: Loaded[Config]) -> ExitStatus:
 
     for number in STATUS_OF:
         loop.add_signal_handler(number, ask, number)
+    # The start too can take long, with a node that is silent: a signal ends it as well.
+    serving = asyncio.create_task(_serve(loaded))
     try:
-        async with await assemble(loaded, SystemClock()) as daemon:
-            running = asyncio.create_task(daemon.run())
-            both: tuple[asyncio.Future[Any], ...] = (running, asked)
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
-                return ExitStatus.OK
-            _log.info("stopping", signal=asked.result().name)
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            return STATUS_OF[asked.result()]
+        both: tuple[asyncio.Future[Any], ...] = (serving, asked)
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+            return ExitStatus.OK
+        _log.info("stopping", signal=asked.result().name)
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        return STATUS_OF[asked.result()]
     finally:
         for number in STATUS_OF:
             loop.remove_signal_handler(number)
+
+
+async def _serve(loaded: Loaded[Config]) -> None:
+    async with await assemble(loaded, SystemClock()) as daemon:
+        await daemon.run()
