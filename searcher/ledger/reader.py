@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from searcher.domain.codec import from_json, from_record
 from searcher.domain.plan import (
+    Opportunity,
     Outcome,
     OutcomeKind,
     Plan,
@@ -199,6 +200,17 @@ class LedgerReader:
             )
             for row in rows
         ]
+
+    async def found(
+        self, chain: str | None = None, run_id: int | None = None
+    ) -> dict[tuple[int, OpportunityId], Opportunity]:
+        """Return every opportunity as it was found, by its run and its id."""
+        o = opportunities.c
+        query = _scoped(select(o.run_id, o.opportunity_id, o.record), chain, run_id)
+        return {
+            (row.run_id, row.opportunity_id): from_json(Opportunity, row.record)
+            for row in await self._rows(query)
+        }
 
     async def stage_times(
         self, chain: str | None = None, run_id: int | None = None

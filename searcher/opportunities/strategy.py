@@ -60,18 +60,16 @@ class Strategy(ABC):
 
     Args:
         config: its knobs.
+        name: that of the file with these knobs, under which it is recorded; the plug-in's own when
+            it is left out.
     """
 
     Config: ClassVar[type[CycleSettings]] = CycleSettings
     trigger: ClassVar[Trigger]
 
-    def __init__(self, config: CycleSettings) -> None:
+    def __init__(self, config: CycleSettings, name: str = "") -> None:
         self.config = config
-
-    @property
-    def name(self) -> str:
-        """Its registered name: that of its file."""
-        return type(self).__module__.rpartition(".")[2]
+        self.name = name or type(self).__module__.rpartition(".")[2]
 
     @abstractmethod
     def choose(self, candidates: Sequence[Candidate], confirm: Confirm) -> list[Route]:

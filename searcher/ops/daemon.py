@@ -197,7 +197,7 @@ class _Wiring:
             market=market,
             scanner=Scanner(
                 market,
-                [_strategy(plugged) for plugged in self._config.strategies.values()],
+                [_strategy(*strategy) for strategy in self._config.strategies.items()],
                 priority_fee_wei=self._chain.gas.priority_fee_wei,
                 clock=self._clock,
             ),
@@ -336,8 +336,8 @@ def _cycle_settings(name: str, plugged: Plugged) -> CycleSettings:
     return plugged.settings
 
 
-def _strategy(plugged: Plugged) -> Strategy:
-    strategy: Strategy = STRATEGIES.load(plugged.name)(_cycle_settings(plugged.name, plugged))
+def _strategy(name: str, plugged: Plugged) -> Strategy:
+    strategy: Strategy = STRATEGIES.load(plugged.name)(_cycle_settings(name, plugged), name)
     return strategy
 
 

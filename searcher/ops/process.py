@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import Any, Final
+from collections.abc import Coroutine, Iterator
+from typing import Any, Final, TypeAlias
 
 import structlog
 
@@ -23,6 +24,9 @@ STATUS_OF: Final = {
     signal.SIGTERM: ExitStatus.TERMINATED,
 }
 
+Asked: TypeAlias = "asyncio.Future[signal.Signals]"
+"""The signal that asks the process to end, once it has come."""
+
 
 def require_second_switch(mode: Mode, *, live: bool) -> None:
     """Hold mode live to its two switches: the configuration, and the flag of this very start.
@@ -39,17 +43,11 @@ def require_second_switch(mode: Mode, *, live: bool) -> None:
         )
 
 
-async def follow(loaded: Loaded[Config]) -> ExitStatus:
-    """Run the daemon until it ends by itself or a signal asks it to.
-
-    Returns:
-        OK, INTERRUPTED or TERMINATED.
-
-    Raises:
-        SearcherError: what ended it.
-    """
+@contextlib.contextmanager
+def listening() -> Iterator[Asked]:
+    """Catch the signals that ask for the end, and give the first of them."""
     loop = asyncio.get_running_loop()
-    asked: asyncio.Future[signal.Signals] = loop.create_future()
+    asked: Asked = loop.create_future()
 
     def ask(number: signal.Signals) -> None:
         if not asked.done():
@@ -57,22 +55,40 @@ async def follow(loaded: Loaded[Config]) -> ExitStatus:
 
     for number in STATUS_OF:
         loop.add_signal_handler(number, ask, number)
-    # The start too can take long, with a node that is silent: a signal ends it as well.
-    serving = asyncio.create_task(_serve(loaded))
     try:
-        both: tuple[asyncio.Future[Any], ...] = (serving, asked)
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            serving.result()
-            return ExitStatus.OK
-        _log.info("stopping", signal=asked.result().name)
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
-        return STATUS_OF[asked.result()]
+        yield asked
     finally:
         for number in STATUS_OF:
             loop.remove_signal_handler(number)
+
+
+async def run_until(work: Coroutine[Any, Any, None], asked: Asked) -> ExitStatus:
+    """Run `work` until it ends by itself or a signal asks for the end.
+
+    Returns:
+        OK, INTERRUPTED or TERMINATED.
+
+    Raises:
+        SearcherError: what ended it, or what failed while it was stopping.
+    """
+    serving = asyncio.create_task(work)
+    both: tuple[asyncio.Future[Any], ...] = (serving, asked)
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        serving.result()
+        return ExitStatus.OK
+    _log.info("stopping", signal=asked.result().name)
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    return STATUS_OF[asked.result()]
+
+
+async def follow(loaded: Loaded[Config]) -> ExitStatus:
+    """Run the daemon of a configuration; see `run_until`."""
+    with listening() as asked:
+        # The start too can take long, with a node that is silent: a signal ends it as well.
+        return await run_until(_serve(loaded), asked)
 
 
 async def _serve(loaded: Loaded[Config]) -> None:

@@ -85,6 +85,7 @@ def load(
     flags: Sequence[str],
     environ: Mapping[str, str],
     chains: Sequence[str] = (),
+    files: Mapping[Scope, Path] | None = None,
 ) -> Loaded[C]:
     """Read, overlay and validate a configuration.
 
@@ -94,6 +95,7 @@ def load(
         flags: `KEY=VALUE` texts, strongest.
         environ: the process's variables.
         chains: when given, these chains instead of those that the main file lists.
+        files: files that lie elsewhere than in the folder, by what the main file calls them.
 
     Raises:
         ConfigInvalid: one or more faults, all of them in the message.
@@ -103,7 +105,7 @@ def load(
     if chains:
         listed = ", ".join(f'"{name}"' for name in chains)
         given.append(Override(("chains",), f"[{listed}]", Origin(Source.FLAG, "chain names")))
-    return _Loading(layout, locate(location, environ), given, environ).run()
+    return _Loading(layout, locate(location, environ), given, environ, files or {}).run()
 
 
 class _Loading(Generic[C]):
@@ -115,12 +117,14 @@ class _Loading(Generic[C]):
         main_file: Path,
         given: Sequence[Override],
         environ: Mapping[str, str],
+        elsewhere: Mapping[Scope, Path],
     ) -> None:
         self._layout = layout
         self._main_file = main_file
         self._folder = main_file.parent
         self._given = given
         self._environ = environ
+        self._elsewhere = elsewhere
         self._problems: list[Problem] = []
         self._checks: dict[tuple[str, ...], DocumentCheck] = {}
         self._documents: dict[tuple[str, ...], Document] = {}
@@ -177,7 +181,7 @@ class _Loading(Generic[C]):
 
     def _read_scope(self, scope: Scope, item: KeyPath) -> Any:
         folder, name = scope
-        known = sorted(path.stem for path in (self._folder / folder).glob("*.toml"))
+        known = self._known(folder)
         if name not in known:
             self._report(item, *_no_file(scope, known))
             return None
@@ -189,7 +193,13 @@ class _Loading(Generic[C]):
         if form.plugin is not None and form.plugin.default is None:
             # A file that names no plug-in means the one it is called after.
             kind = _with_default(form.plugin, name)
-        return self._read(self._folder / folder / f"{name}.toml", scope, kind)[0]
+        path = self._elsewhere.get(scope) or self._folder / folder / f"{name}.toml"
+        return self._read(path, scope, kind)[0]
+
+    def _known(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, and of those given for it."""
+        beside = {path.stem for path in (self._folder / folder).glob("*.toml")}
+        return sorted(beside | {name for where, name in self._elsewhere if where == folder})
 
     def _report_stray(self, enabled: Sequence[Scope]) -> None:
         """Refuse overrides of files that do not exist, and flags for files not enabled."""
@@ -198,7 +208,7 @@ class _Loading(Generic[C]):
             if not scope or scope in enabled:
                 continue
             folder, name = scope
-            known = sorted(path.stem for path in (self._folder / folder).glob("*.toml"))
+            known = self._known(folder)
             if name not in known:
                 what, remedy = _no_file((folder, name), known)
             elif override.origin.source is Source.FLAG:

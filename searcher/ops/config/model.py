@@ -192,6 +192,7 @@ def load_config(
     flags: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     chains: Sequence[str] = (),
+    files: Mapping[Scope, Path] | None = None,
 ) -> Loaded[Config]:
     """Read the configuration of a process; see `loader.load`.
 
@@ -200,12 +201,13 @@ def load_config(
         flags: `KEY=VALUE` texts, which win over everything else.
         environ: the variables, those of the process when left out.
         chains: when given, these chains instead of those that the main file lists.
+        files: files that lie elsewhere than in the folder, by what the main file calls them.
 
     Raises:
         Misconfigured: there is none, or it has faults; the message has all of them.
     """
     environ = os.environ if environ is None else environ
-    return load(LAYOUT, location=location, flags=flags, environ=environ, chains=chains)
+    return load(LAYOUT, location=location, flags=flags, environ=environ, chains=chains, files=files)
 
 
 def all_keys() -> Iterator[Key]:
