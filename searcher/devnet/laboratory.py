@@ -185,6 +185,8 @@ class Laboratory:
         failures = [outcome for outcome in settled if isinstance(outcome, BaseException)]
         if failures:
             raise failures[0]
+        # They come up in any order; whoever shows them shows them as they were asked for.
+        self.manifests = {name: self.manifests[name] for name in self._chains}
 
     async def _start_chain(self, name: str, chain_id: int, texts: dict[str, str]) -> None:
         anvil = Anvil(

@@ -165,7 +165,7 @@ class _Run:
                 self._carrier.record_to(daemon.ledger)
                 blocks.wait_for(daemon.pipelines[self._name].idle)
                 with listening() as asked:
-                    status = await run_until(daemon, asked)
+                    status = await run_until(daemon.run(), asked)
                 report = await report_of(
                     daemon.ledger.reader,
                     self._chain,

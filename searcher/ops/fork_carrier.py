@@ -91,10 +91,10 @@ class ForkCarrier:
         """Nothing is left open by an earlier run."""
 
     async def on_block(self, block: BlockApplied) -> None:
-        """Nothing must be learnt: the fork's lane is always free."""
+        """Do nothing: the lane on the fork is always free."""
 
     async def settle(self, block: BlockApplied) -> None:
-        """Nothing is settled by a block: every outcome is known at once."""
+        """Do nothing: an outcome is recorded as soon as its plan was mined."""
 
     async def on_reorganised(self, event: ChainReorganised) -> None:
         """Nothing is taken back: what a plan would have earned on a block stays true of it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -15,7 +15,7 @@ from searcher.domain.errors import ExitStatus, Misconfigured
 from searcher.domain.plan import Mode
 from searcher.ops.config.loader import Loaded
 from searcher.ops.config.model import Config
-from searcher.ops.daemon import Daemon, assemble
+from searcher.ops.daemon import assemble
 
 _log = structlog.get_logger(__name__)
 
@@ -62,29 +62,35 @@ def listening() -> Iterator[Asked]:
             loop.remove_signal_handler(number)
 
 
-async def run_until(daemon: Daemon, asked: Asked) -> ExitStatus:
-    """Run the daemon until it ends by itself or a signal asks it to.
+async def run_until(work: Coroutine[Any, Any, None], asked: Asked) -> ExitStatus:
+    """Run `work` until it ends by itself or a signal asks for the end.
 
     Returns:
         OK, INTERRUPTED or TERMINATED.
 
     Raises:
-        SearcherError: what ended it.
+        SearcherError: what ended it, or what failed while it was stopping.
     """
-    running = asyncio.create_task(daemon.run())
-    both: tuple[asyncio.Future[Any], ...] = (running, asked)
+    serving = asyncio.create_task(work)
+    both: tuple[asyncio.Future[Any], ...] = (serving, asked)
     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    if running.done():
-        running.result()
+    if serving.done():
+        serving.result()
         return ExitStatus.OK
     _log.info("stopping", signal=asked.result().name)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
     return STATUS_OF[asked.result()]
 
 
 async def follow(loaded: Loaded[Config]) -> ExitStatus:
     """Run the daemon of a configuration; see `run_until`."""
     with listening() as asked:
-        async with await assemble(loaded, SystemClock()) as daemon:
-            return await run_until(daemon, asked)
+        # The start too can take long, with a node that is silent: a signal ends it as well.
+        return await run_until(_serve(loaded), asked)
+
+
+async def _serve(loaded: Loaded[Config]) -> None:
+    async with await assemble(loaded, SystemClock()) as daemon:
+        await daemon.run()

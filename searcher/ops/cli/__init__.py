@@ -28,8 +28,8 @@ class Mount(NamedTuple):
 COMMANDS = (
     Mount("run", "searcher.ops.cli.run:run", "Run the daemon."),
     Mount("demo", "searcher.ops.cli.demo:demo", "Watch the daemon earn on local chains."),
-    Mount("dry-run", "searcher.ops.cli.dry_run:dry_run", "Try strategies on a fork of a node."),
     Mount("executor", "searcher.ops.cli.executor:app", "Deploy the executor; withdraw from it."),
+    Mount("dry-run", "searcher.ops.cli.dry_run:dry_run", "Try strategies on a fork of a node."),
     Mount("devnet", "searcher.ops.cli.devnet:app", "Local chains with real protocols."),
     Mount("config", "searcher.ops.cli.config:app", "Check, show and explain the configuration."),
 )
