@@ -44,8 +44,8 @@ STAGES: dict[str, tuple[Stage, Stage, str]] = {
         lambda t: t.received_ns,
         lambda t: t.found_ns,
         (
-            "the block's logs or the user's execution by the node, the market's update, search, sizing,"
-            " exact confirmation"
+            "the block's logs or the user's execution by the node, the market's update, search, "
+            "sizing, exact confirmation"
         ),
     ),
     "found to planned": (
