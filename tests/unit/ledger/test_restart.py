@@ -148,6 +148,7 @@ async def test_the_next_run_settles_what_the_dead_one_sent(
         await run.watcher.start(words.ref(9), await ledger.open_bundles("devnet"))
         held = run.lanes.statistics().free == 0
         await run.watcher.on_block(words.block(10))
+        await run.watcher.settle(words.block(10))
         await run.submitter.close()
         earlier = await ledger.reader.opportunities(run_id=first_run)
         now = await ledger.reader.opportunities(run_id=ledger.run_id)
