@@ -166,9 +166,9 @@ class Fork:
             try:
                 await self._call("anvil_reset", {"forking": forking})
             except RpcFault as fault:
+                (said, *_) = fault.message.splitlines() or [""]
                 raise Retryable(
-                    f"Anvil cannot fork at block {block.number} ({fault.message}): the node does "
-                    "not give it"
+                    f"Anvil cannot fork at block {block.number} ({said}): the node does not give it"
                 ) from fault
             if (head := await self._head()) != block.hash:
                 raise Retryable(

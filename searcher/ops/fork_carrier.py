@@ -91,7 +91,7 @@ class ForkCarrier:
         """Nothing is left open by an earlier run."""
 
     async def on_block(self, block: BlockApplied) -> None:
-        """Nothing is settled by a block: every outcome is known at once."""
+        """Do nothing: the lane on the fork is always free."""
 
     async def settle(self, block: BlockApplied) -> None:
         """Do nothing: an outcome is recorded as soon as its plan was mined."""

@@ -7,6 +7,7 @@ what does not match the present head is dropped and counted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
@@ -231,8 +232,12 @@ class ChainPipeline:
         """Let begun sends end, then record what is open: nothing leaves without a record."""
         if self._state != "broken":
             self._state = "stopped"
-        if self._work:
-            _, late = await asyncio.wait(self._work, timeout=STOP_GRACE_S)
+        # What ends may have begun more, such as a send after a look at a pending transaction.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_GRACE_S):
+                await self.idle()
+        while self._work:
+            late = tuple(self._work)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -254,12 +259,12 @@ class ChainPipeline:
                 self._open_for_trade(delta)
                 if await self._follow_blocks(header):
                     return
-            except Retryable as error:
+            except (Retryable, Rejected) as error:
+                if not begun:
+                    raise
                 self._state, self._context = "waiting for the node", None
                 self._dropped["node gave too little"] += 1
                 _log.warning("chain_waits", chain=self.chain, reason=str(error))
-                if not begun:
-                    raise
                 await self._clock.sleep(RETRY_S)
 
     def _open_for_trade(self, delta: MarketDelta) -> None:

@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.devnet, pytest.mark.asyncio(loop_scope="module")]
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / "config")
-BLOCKS = 10
+BLOCKS = 16
 GWEI = 10**9
 # Written down again on purpose: what a node answers without changing anything or telling anybody.
 READ = re.compile(
@@ -55,8 +55,8 @@ class Chain:
 
     @property
     def span(self):
-        first = self.manifest.first_block + 3
-        return first, first + 4
+        last = self.manifest.first_block + BLOCKS - 1
+        return last - 4, last
 
     async def head(self):
         return int(await self.rpc.call("eth_blockNumber"), 16)
@@ -169,6 +169,7 @@ async def test_a_plan_meets_the_next_block_as_it_really_was(chain):
     first, _ = chain.span
     report, _, _ = await tried(chain, first=first, last=first)
     next_block = await chain.rpc.call("eth_getBlockByNumber", [hex(first + 1), False])
+    assert report.landed
     for plan in report.landed:
         # Nothing but the base fee of that block was paid for gas.
         assert plan.gas_wei % int(next_block["baseFeePerGas"], 16) == 0
@@ -217,8 +218,8 @@ async def test_pending_transactions_at_the_head_are_followed(chain):
 async def test_a_strategy_file_of_the_users_own(chain, tmp_path):
     mine = tmp_path / "mine.toml"
     mine.write_text('plugin = "arbitrage"\nhops_most = 2\nbid_share_bps = 0\n')
-    first, _ = chain.span
-    report, _, _ = await tried(chain, first=first, last=first, strategies=(str(mine),))
+    first, last = chain.span
+    report, _, _ = await tried(chain, first=first, last=last, strategies=(str(mine),))
     check_figures(report)
     assert {plan.strategy for plan in report.plans} == {"mine"}
     assert {len(plan.pools) for plan in report.plans} == {2}
@@ -226,8 +227,8 @@ async def test_a_strategy_file_of_the_users_own(chain, tmp_path):
 
     greedy, _, _ = await tried(
         chain,
-        first=first,
-        last=first,
+        first=last,
+        last=last,
         strategies=(str(mine),),
         flags=("strategies.mine.least_profit_gwei=1000000000000",),
     )

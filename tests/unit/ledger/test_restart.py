@@ -28,6 +28,9 @@ class Node:
         self.nonce = 7
         self.receipts = {}
 
+    async def batch_settled(self, calls):
+        return [await self.call(method, params) for method, params in calls]
+
     async def call(self, method, params=()):
         if method == "eth_getTransactionCount":
             return hex(self.nonce)
