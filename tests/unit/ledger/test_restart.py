@@ -37,9 +37,6 @@ class Node:
         assert method == "eth_getTransactionReceipt", method
         return self.receipts.get(params[0])
 
-    async def batch_settled(self, calls):
-        return [await self.call(*each) for each in calls]
-
     def land(self, bundle, block, *, status):
         self.nonce = bundle.nonce + 1
         self.receipts[bundle.own_hash] = {
