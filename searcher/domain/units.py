@@ -18,7 +18,7 @@ Hash32 = NewType("Hash32", str)
 """32 bytes as 66 lower-case hex characters."""
 
 OpportunityId = NewType("OpportunityId", str)
-"""`<chain>-<parent block>-<sequence>`; runs through logs, ledger and `explain`."""
+"""`<chain>-<run>-<parent block>-<sequence>`; runs through logs, ledger and `explain`."""
 
 U256_BITS: Final = "u256"
 I256_BITS: Final = "i256"

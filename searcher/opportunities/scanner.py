@@ -40,6 +40,8 @@ class Scanner:
         strategies: in the order in which they are asked.
         clock: stamps what is found.
         priority_fee_wei: what a plan's gas costs on top of the base fee.
+        run: the ledger's number of this run: a restart on one head finds the same again, and its
+            opportunities must not be mistaken for those before.
 
     Raises:
         Misconfigured: a strategy names a token that the chain does not have.
@@ -52,9 +54,11 @@ class Scanner:
         *,
         clock: Clock,
         priority_fee_wei: int = 0,
+        run: int = 0,
     ) -> None:
         self._market = market
         self._priority_fee_wei = priority_fee_wei
+        self._run = run
         self._clock = clock
         self._books: dict[Scope, CycleBook] = {}
         self._strategies = [
@@ -184,7 +188,7 @@ class Scanner:
         self._sequence[parent] = sequence + 1
         if len(self._sequence) > _NUMBERS_KEPT:
             del self._sequence[min(self._sequence)]
-        return OpportunityId(f"{self._market.chain}-{parent}-{sequence}")
+        return OpportunityId(f"{self._market.chain}-{self._run}-{parent}-{sequence}")
 
 
 def scope_of(market: Market, config: CycleSettings) -> Scope:

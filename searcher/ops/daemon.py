@@ -200,6 +200,7 @@ class _Wiring:
                 [_strategy(*strategy) for strategy in self._config.strategies.items()],
                 priority_fee_wei=self._chain.gas.priority_fee_wei,
                 clock=self._clock,
+                run=self._ledger.run_id,
             ),
             simulator=simulator,
             prover=SimulatedTokenProver(simulator, sources.rpc),

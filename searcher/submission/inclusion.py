@@ -174,6 +174,14 @@ class InclusionWatcher:
         """Follow a bundle from before its first byte leaves."""
         self._watch(plan, bundle, self._journal)
 
+    def follows(self, bundle: SignedBundle) -> bool:
+        """Return whether this very transaction is followed already, such as one of an earlier run.
+
+        Sending it again would have one transaction landed twice in the ledger.
+        """
+        group = self._groups.get((bundle.sender, bundle.nonce))
+        return group is not None and bundle.own_hash in group.members
+
     async def answered(self, bundle: SignedBundle, submissions: Sequence[Submission]) -> None:
         """Take the relays' answers; when all of them refused, the bundle is rejected."""
         group = self._groups.get((bundle.sender, bundle.nonce))

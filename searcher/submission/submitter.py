@@ -34,7 +34,7 @@ class SubmitterStatistics(Struct, frozen=True):
     """Bundles made ready and sent, and the time that making took.
 
     `without_lane` plans could claim no nonce; `twins` would have been the very transaction of
-    another opportunity.
+    another opportunity, or of the run before.
     """
 
     ready: int
@@ -146,7 +146,7 @@ class Submitter:
         except BaseException:
             self._lanes.void(claim.address, claim.nonce, opportunity_id)
             raise
-        if bundle.own_hash in self._signed:
+        if bundle.own_hash in self._signed or self._watcher.follows(bundle):
             self._twins += 1
             self._lanes.void(claim.address, claim.nonce, opportunity_id)
             return None

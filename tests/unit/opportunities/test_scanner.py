@@ -96,7 +96,7 @@ async def test_an_arbitrage_is_exact_to_the_wei():
     world.swap(v2, 30 * E18, zero_for_one=True)
     (best, *_), _, market = await on_block(world)
     check_chained(best)
-    assert best.id == f"testchain-{world.head.number}-0"
+    assert best.id == f"testchain-0-{world.head.number}-0"
     assert (best.strategy, best.behind, best.received_ns) == ("arbitrage", (), 5)
     assert (best.parent, best.target_block) == (world.head, world.head.number + 1)
     assert best.net_wei == best.gross_wei - best.gas_estimate * 1

@@ -166,6 +166,17 @@ async def test_plans_that_exclude_each_other_share_a_nonce(submitter, words, sha
     assert first.own_hash != second.own_hash
 
 
+async def test_what_an_earlier_run_sent_is_not_sent_again(submitter, words):
+    plan, before = await prepare(submitter, words)
+    submitter._watcher.track(plan, before)
+    submitter._signed.clear()  # a new process knows only what the ledger left open
+
+    _, again = await prepare(submitter, words, words.opportunity(1))
+
+    assert again is None
+    assert submitter.statistics().twins == 1
+
+
 async def test_the_same_transaction_is_signed_for_one_opportunity_only(submitter, words, lanes):
     _, first = await prepare(submitter, words)
 
