@@ -151,11 +151,11 @@ class NonceLanes:
         """Take back a claim of an earlier run, whose outcome is still open.
 
         The lane stays taken until that outcome is known. A nonce that the chain has consumed
-        already takes nothing.
+        already takes nothing. Several may be open on one nonce: alternatives, and a plan that was
+        void already when its nonce was given again, but died before its outcome was written.
 
         Raises:
-            InvariantBroken: the nonce has a live claim for another block, or an unknown operator
-                signed.
+            InvariantBroken: an unknown operator signed.
         """
         lane = self._lanes.get(address)
         if lane is None:
@@ -165,13 +165,6 @@ class NonceLanes:
             )
         if lane.next_nonce is not None and nonce < lane.next_nonce:
             return
-        for other in lane.live.values():
-            if other.nonce == nonce and other.target_block != target_block:
-                raise InvariantBroken(
-                    f"nonce {nonce} of {address} has live plans for two blocks, "
-                    f"{other.opportunity_id} and {opportunity_id}: look at both in the ledger "
-                    "before a start"
-                )
         claim = Claim(lane.signer, nonce, target_block, opportunity_id)
         lane.live[nonce, opportunity_id] = claim
 

@@ -120,7 +120,7 @@ async def test_a_verdict_on_an_older_head_is_void():
         (void,) = scene.journal.of("ended")
         assert void.kind is OutcomeKind.SKIPPED
         assert void.reason == "void: the head moved during the proof"
-        assert void.opportunity_id.startswith(f"testchain-{old.header.number}-")
+        assert void.opportunity_id.startswith(f"testchain-0-{old.header.number}-")
         assert scene.carrier.of("dropped") == [void]
         assert scene.pipeline.statistics().skipped == {"void": 1}
 
