@@ -124,7 +124,11 @@ class Rival:
     def _best(self, reserves: Reserves) -> Chance | None:
         cost = self._base_fee_wei * _GAS_USED
         chances = [c for c in self._chances(reserves) if c.profit_wei > 2 * cost]
-        return max(chances, key=lambda chance: chance.profit_wei, default=None)
+        best: dict[Address, Chance] = {}
+        for chance in sorted(chances, key=lambda chance: chance.profit_wei):
+            best[chance.token] = chance
+        # Any of the tokens, or it would chase for ever the one whose profit never arrives.
+        return self._draw.choice(list(best.values())) if best else None
 
     def _chances(self, reserves: Reserves) -> Iterator[Chance]:
         native = self._manifest.wrapped_native
@@ -150,7 +154,7 @@ class Rival:
         if chance is None or self._draw.random() > _ATTENDS:
             return
         left = chance.profit_wei - self._base_fee_wei * _GAS_USED
-        tip = int(left * self._draw.uniform(0.3, 0.9)) // _GAS_USED
+        tip = int(left * self._draw.uniform(0.6, 0.98)) // _GAS_USED
         native = self._manifest.wrapped_native
         swaps = (
             (chance.first, chance.amount_wei, chance.between, [native, chance.token]),
