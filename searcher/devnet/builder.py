@@ -20,6 +20,7 @@ from searcher.devnet.faults import FaultBoard, FaultKind
 from searcher.devnet.public_pool import AccountState, PoolStatistics, PublicPool
 from searcher.devnet.sealing import Chosen, choose, transactions_of
 from searcher.devnet.transactions import SignedTransaction
+from searcher.devnet.turnstile import Turnstile
 from searcher.domain.errors import Retryable
 from searcher.domain.units import Address
 
@@ -83,6 +84,7 @@ class Builder:
         self._listener = listener
         self.pool = PublicPool(settings.chain_id)
         self.book = BundleBook(settings.chain_id)
+        self.turnstile = Turnstile()
         self.faults = FaultBoard()
         self._head: dict[str, Any] = {}
         self._sealing = asyncio.Lock()
@@ -183,7 +185,8 @@ class Builder:
         )
 
     async def _mine(self, block: NextBlock, transactions: list[SignedTransaction]) -> None:
-        await self._anvil.call("evm_mine")
+        async with self.turnstile.mining():
+            await self._anvil.call("evm_mine")
         mined = await self._anvil.call("eth_getBlockByNumber", ["latest", False])
         expected = (
             block.parent_hash,

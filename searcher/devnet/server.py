@@ -130,7 +130,8 @@ class Server:
             raise RpcFault(
                 jsonrpc.NOT_FOUND, f"the method {method} does not exist/is not available"
             )
-        return await self._anvil.call(method, parameters)
+        async with self._builder.turnstile.reading():
+            return await self._anvil.call(method, parameters)
 
     async def _http(self, request: web.Request) -> web.Response:
         try:
@@ -186,7 +187,8 @@ class Server:
 
     async def _transaction_count(self, parameters: list[Any]) -> str:
         if parameters[1:] != ["pending"]:
-            return str(await self._anvil.call("eth_getTransactionCount", parameters))
+            async with self._builder.turnstile.reading():
+                return str(await self._anvil.call("eth_getTransactionCount", parameters))
         who = address(parameters[0])
         mined = int(await self._anvil.call("eth_getTransactionCount", [who, "latest"]), 16)
         return hex(self._builder.pool.pending_nonce(who, mined))
