@@ -185,6 +185,7 @@ def _gone(running: Running, timeout_s: float) -> bool:
             os.waitpid(running.pid, os.WNOHANG)  # only where it is this process's own child
         if _start_time(running.pid) != running.started:
             return True
+        # A process that is not this one's child announces its end to nobody: it is looked at.
         time.sleep(_POLL_S)
     return False
 

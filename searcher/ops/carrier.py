@@ -62,7 +62,8 @@ class LiveCarrier:
         clock: stamps.
         bids: floor and cap of bids.
         gas: gas limit and fees.
-        strategies: each strategy's knobs, for its share of the bid and its least profit.
+        strategies: each strategy's knobs, for its share of the bid.
+        least_profit_wei: what a plan must keep after bid and gas.
         left_open: bundles of an earlier run whose outcome is not final.
     """
 

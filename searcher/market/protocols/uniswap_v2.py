@@ -87,7 +87,7 @@ class UniswapV2(Protocol[Reserves]):
             states.extend(map(_reserves, answers))
         return states
 
-    def apply(self, pool: Pool, state: Reserves, log: Log) -> Reserves:  # noqa: ARG002
+    def apply(self, pool: Pool, state: Reserves, log: Log) -> Reserves:  # noqa: ARG002  Sync says all
         """Take the reserves of Sync(uint112, uint112): they do not depend on what was before."""
         if log.topics[0] != SYNC:
             raise MalformedLog("a topic that is not a pair's")
