@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from searcher.domain.plan import Hop
 from searcher.domain.units import BPS, WEI_PER_GWEI, Address
-from searcher.kernels.reference.refusal import SwapRefused
+from searcher.kernels.refusal import SwapRefused
 from searcher.market.market import Market
 from searcher.opportunities.book import CycleBook
 from searcher.opportunities.settings import CycleSettings

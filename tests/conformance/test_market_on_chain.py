@@ -10,7 +10,7 @@ from searcher.chains.rpc import RpcClient
 from searcher.devnet.laboratory import Laboratory
 from searcher.domain.events import BlockApplied
 from searcher.domain.units import keccak256
-from searcher.kernels.reference.refusal import SwapRefused
+from searcher.kernels.refusal import SwapRefused
 from searcher.kernels.reference.uniswap_v3 import swap
 from searcher.market.concentrated import read_plainly
 from searcher.market.decoding import signed

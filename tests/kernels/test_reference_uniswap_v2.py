@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from searcher.kernels.reference.refusal import SwapRefused
+from searcher.kernels.refusal import SwapRefused
 from searcher.kernels.reference.uniswap_v2 import MAX_RESERVE, amount_in, amount_out
 
 reserves = st.integers(1, MAX_RESERVE)

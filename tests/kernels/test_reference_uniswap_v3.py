@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searcher.kernels.reference.refusal import SwapRefused
+from searcher.kernels.refusal import SwapRefused
 from searcher.kernels.reference.uniswap_v3 import (
     MAX_SQRT_RATIO,
     MAX_TICK,

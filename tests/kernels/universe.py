@@ -9,7 +9,7 @@ import numpy as np
 
 from searcher.kernels.curves import DEAD, write_concentrated, write_constant_product
 from searcher.kernels.reference import uniswap_v2, uniswap_v3
-from searcher.kernels.reference.refusal import SwapRefused
+from searcher.kernels.refusal import SwapRefused
 
 ROOM = 32
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from searcher.kernels.reference.refusal import SwapRefused
+from searcher.kernels.refusal import Status, SwapRefused
 
 FEE_UNIT: Final = 1_000_000
 MAX_RESERVE: Final = 2**112 - 1
@@ -23,11 +23,11 @@ def amount_out(amount_in: int, reserve_in: int, reserve_out: int, fee_pips: int)
     """
     _check(amount_in, reserve_in, reserve_out)
     if reserve_in + amount_in > MAX_RESERVE:
-        raise SwapRefused("the pair's balance would exceed uint112")
+        raise SwapRefused(Status.OVERFLOW, "the pair's balance would exceed uint112")
     with_fee = amount_in * (FEE_UNIT - fee_pips)
     out = with_fee * reserve_out // (reserve_in * FEE_UNIT + with_fee)
     if out == 0:
-        raise SwapRefused("the output rounds to nothing")
+        raise SwapRefused(Status.TOO_SMALL, "the output rounds to nothing")
     return out
 
 
@@ -39,16 +39,16 @@ def amount_in(amount_out: int, reserve_in: int, reserve_out: int, fee_pips: int)
     """
     _check(amount_out, reserve_in, reserve_out)
     if amount_out >= reserve_out:
-        raise SwapRefused("the pair holds no more than is asked for")
+        raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "the pair holds no more than is asked for")
     needed = reserve_in * amount_out * FEE_UNIT
     needed = needed // ((reserve_out - amount_out) * (FEE_UNIT - fee_pips)) + 1
     if reserve_in + needed > MAX_RESERVE:
-        raise SwapRefused("the pair's balance would exceed uint112")
+        raise SwapRefused(Status.OVERFLOW, "the pair's balance would exceed uint112")
     return needed
 
 
 def _check(amount: int, reserve_in: int, reserve_out: int) -> None:
     if amount <= 0:
-        raise SwapRefused("the amount is not positive")
+        raise SwapRefused(Status.ZERO_AMOUNT, "the amount is not positive")
     if reserve_in <= 0 or reserve_out <= 0:
-        raise SwapRefused("the pair is empty")
+        raise SwapRefused(Status.EMPTY_POOL, "the pair is empty")

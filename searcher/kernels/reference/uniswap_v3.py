@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from searcher.kernels.reference.refusal import SwapRefused
+from searcher.kernels.refusal import Status, SwapRefused
 
 MIN_TICK: Final = -887272
 MAX_TICK: Final = 887272
@@ -182,14 +182,14 @@ def price_after_output(price: int, liquidity: int, amount: int, *, zero_for_one:
     if zero_for_one:
         quotient = -(-(amount << 96) // liquidity)
         if price <= quotient:
-            raise SwapRefused("the range holds less token1 than is asked for")
+            raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "the range holds less token1 than is asked for")
         return price - quotient
     if amount == 0:
         return price
     numerator = liquidity << 96
     product = amount * price
     if product >= U256 or numerator <= product:
-        raise SwapRefused("the range holds less token0 than is asked for")
+        raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "the range holds less token0 than is asked for")
     return -(-numerator * price // (numerator - product))
 
 
@@ -285,13 +285,13 @@ def quote_exact_in(
         SwapRefused: the pool would revert, pay nothing, or run dry before it has taken it all.
     """
     if amount_in <= 0:
-        raise SwapRefused("the amount is not positive")
+        raise SwapRefused(Status.ZERO_AMOUNT, "the amount is not positive")
     limit = _checked_limit(state, amount_in, None, zero_for_one=zero_for_one)
     end = _walk(state, amount_in, limit, fee_pips, tick_spacing, zero_for_one=zero_for_one)
     if end.used != amount_in:
-        raise SwapRefused(f"the pool runs dry after {end.used} of {amount_in}")
+        raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, f"the pool runs dry after {end.used} of {amount_in}")
     if end.other >= 0:
-        raise SwapRefused("the output rounds to nothing")
+        raise SwapRefused(Status.TOO_SMALL, "the output rounds to nothing")
     return -end.other, end.crossed
 
 
@@ -348,11 +348,11 @@ def _checked_limit(
     state: ConcentratedState, amount: int, limit: int | None, *, zero_for_one: bool
 ) -> int:
     if amount == 0:
-        raise SwapRefused("the amount is zero")
+        raise SwapRefused(Status.ZERO_AMOUNT, "the amount is zero")
     if not -MAX_AMOUNT <= amount <= MAX_AMOUNT:
-        raise SwapRefused("the amount does not fit int256")
+        raise SwapRefused(Status.OVERFLOW, "the amount does not fit int256")
     if state.sqrt_price_x96 == 0:
-        raise SwapRefused("the pool is not initialised")
+        raise SwapRefused(Status.EMPTY_POOL, "the pool is not initialised")
     if limit is None:
         limit = MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1
     if zero_for_one:
@@ -360,7 +360,7 @@ def _checked_limit(
     else:
         allowed = state.sqrt_price_x96 < limit < MAX_SQRT_RATIO
     if not allowed:
-        raise SwapRefused("the price limit is already passed or outside the curve")
+        raise SwapRefused(Status.PRICE_LIMIT, "the price limit is already passed or outside the curve")
     return limit
 
 
@@ -381,4 +381,4 @@ def _next_tick(
 
 def _check_liquidity(liquidity: int, tick: int) -> None:
     if not 0 <= liquidity < 1 << 128:
-        raise SwapRefused(f"liquidity leaves uint128 at tick {tick}: the state is not a pool's")
+        raise SwapRefused(Status.BAD_STATE, f"liquidity leaves uint128 at tick {tick}: the state is not a pool's")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from searcher.domain.clock import SystemClock
 from searcher.domain.errors import Misconfigured
 from searcher.domain.units import BPS
-from searcher.kernels.reference.refusal import SwapRefused
+from searcher.kernels.refusal import SwapRefused
 from searcher.opportunities.scanner import Scanner
 from searcher.opportunities.settings import AmountLimits, CycleSettings
 from searcher.opportunities.strategy import STRATEGIES, Trigger
