@@ -167,7 +167,9 @@ def _struct(kind: type[msgspec.Struct]) -> _Read:
         for name, field in fields.items():
             if field.required and name not in raw:
                 raise MalformedState(f"{path}.{name}: missing")
-        values = {name: readers[name](f"{path}.{name}", raw[name]) for name in fields if name in raw}
+        values = {
+            name: readers[name](f"{path}.{name}", raw[name]) for name in fields if name in raw
+        }
         try:
             return kind(**values)
         except ValueError as error:
