@@ -190,7 +190,7 @@ def negate(x: Word) -> Word:
 @kernel("b1(U256)")
 def is_negative(x: Word) -> bool:
     """Return whether the sign bit is set."""
-    return slt(x, ZERO())
+    return bool(slt(x, ZERO()))
 
 
 @kernel("U256(U256)")
