@@ -17,10 +17,11 @@ from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
 from searcher.domain.units import FEE_PIPS, Address, Uint256
-from searcher.kernels import uniswap_v2 as kernel
 from searcher.kernels.curves import write_constant_product
 from searcher.kernels.reference.uniswap_v2 import MAX_RESERVE
 from searcher.kernels.refusal import checked
+from searcher.kernels.uniswap_v2 import amount_in, amount_out
+from searcher.kernels.uniswap_v2 import marginal_rate as rate_at
 from searcher.market.arrays import PoolArrays
 from searcher.market.decoding import MalformedLog, address_of, topic_word, unsigned, words
 from searcher.market.node import Node, read_words
@@ -126,7 +127,7 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
     ) -> Quote:
         """Return UniswapV2Library.getAmountOut, within the pair's own limits."""
         reserves = _oriented(state, token_in, token_out)
-        status, out = kernel.amount_out(amount, *reserves, state.fee_pips)
+        status, out = amount_out(amount, *reserves, state.fee_pips)
         checked(status)
         return Quote(out, out)
 
@@ -140,7 +141,7 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
     ) -> Quote:
         """Return UniswapV2Library.getAmountIn, within the pair's own limits."""
         reserves = _oriented(state, token_in, token_out)
-        status, needed = kernel.amount_in(amount, *reserves, state.fee_pips)
+        status, needed = amount_in(amount, *reserves, state.fee_pips)
         checked(status)
         return Quote(needed, needed)
 
@@ -154,7 +155,7 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
     ) -> float:
         """Return the slope of the product curve."""
         reserves = _oriented(state, token_in, token_out)
-        status, rate = kernel.marginal_rate(amount, *reserves, state.fee_pips)
+        status, rate = rate_at(amount, *reserves, state.fee_pips)
         checked(status)
         return rate
 
