@@ -55,8 +55,8 @@ STATIC_FEE_PARAMETERS_SET: Final = (
 FORCED_DECAY: Final = "0x282afaeeae84c1d85ad1424a3aa2ddbedaeefca3b1e53d889d15265fe44db7fc"
 HOOKS_PARAMETERS_SET: Final = "0x4d24d81a1a6e09c37497747b4c9d67d858ce80438b54df0fa361a24dc742d934"
 
-TOKEN_X: Final = "0x05e8746d"  # getTokenX()
-TOKEN_Y: Final = "0xda10610c"  # getTokenY()
+GET_X: Final = "0x05e8746d"  # getTokenX()
+GET_Y: Final = "0xda10610c"  # getTokenY()
 GET_BIN_STEP: Final = "0x17f11ecc"
 GET_ACTIVE_ID: Final = "0xdbe65edc"
 GET_BIN: Final = "0x0abe9688"  # getBin(uint24)
@@ -224,8 +224,8 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         answers = yield [
             ReadCall(pool, data)
             for data in (
-                TOKEN_X,
-                TOKEN_Y,
+                GET_X,
+                GET_Y,
                 GET_BIN_STEP,
                 GET_ACTIVE_ID,
                 GET_STATIC_FEE_PARAMETERS,
