@@ -301,6 +301,20 @@ class TickBook:
         """Return a direction's table, as it is now."""
         return self._tables[zero_for_one]
 
+    def lengthen(self, *, zero_for_one: bool) -> None:
+        """Double the table of a direction, within its bound."""
+        sums, marks = self._tables[zero_for_one]
+        old = len(sums) // PLANES
+        rows = min(2 * old, self._most_rows)
+        if marks[ENDED] or rows == old:
+            return
+        longer, further = _unwritten(rows)
+        longer.reshape(PLANES, rows, -1)[:, :old] = sums.reshape(PLANES, old, -1)
+        further[:MARKS] = marks[:MARKS]
+        further[MARKS:].reshape(-1, rows)[:, :old] = marks[MARKS:].reshape(-1, old)
+        self._tables[zero_for_one] = (longer, further)
+        self._extend(zero_for_one)
+
     def _quote(
         self, kernel: _QuoteKernel, at: Priced, amount: int, zero_for_one: bool
     ) -> tuple[int, int]:
@@ -321,7 +335,7 @@ class TickBook:
             *self._tables[zero_for_one],
         )
         if beyond:
-            self._lengthen(zero_for_one)
+            self.lengthen(zero_for_one=zero_for_one)
         checked(status)
         return answer, crossed
 
@@ -342,20 +356,6 @@ class TickBook:
         self._tables[zero_for_one] = (sums, marks)
         if status == Status.OK:
             self._extend(zero_for_one)
-
-    def _lengthen(self, zero_for_one: bool) -> None:
-        """Double a table, within its bound."""
-        sums, marks = self._tables[zero_for_one]
-        old = len(sums) // PLANES
-        rows = min(2 * old, self._most_rows)
-        if marks[ENDED] or rows == old:
-            return
-        longer, further = _unwritten(rows)
-        longer.reshape(PLANES, rows, -1)[:, :old] = sums.reshape(PLANES, old, -1)
-        further[:MARKS] = marks[:MARKS]
-        further[MARKS:].reshape(-1, rows)[:, :old] = marks[MARKS:].reshape(-1, old)
-        self._tables[zero_for_one] = (longer, further)
-        self._extend(zero_for_one)
 
     def _extend(self, zero_for_one: bool) -> None:
         extend_table(
