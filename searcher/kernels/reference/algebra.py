@@ -87,9 +87,7 @@ def swap(
                 net = table.net[table.index.index(stop)]
                 liquidity += -net if zero_for_one else net
                 if not 0 <= liquidity < 1 << 128:
-                    raise SwapRefused(
-                        Status.BAD_STATE, f"liquidity leaves uint128 at tick {stop}"
-                    )
+                    raise SwapRefused(Status.BAD_STATE, f"liquidity leaves uint128 at tick {stop}")
                 crossed += 1
             tick = stop - 1 if zero_for_one else stop
         elif price != start:
@@ -154,9 +152,7 @@ def _limit(price: int, limit: int | None, *, zero_for_one: bool) -> int:
     return limit
 
 
-def _next_tick(
-    ticks: tuple[int, ...], tick: int, row_unit: int, *, lte: bool
-) -> tuple[int, bool]:
+def _next_tick(ticks: tuple[int, ...], tick: int, row_unit: int, *, lte: bool) -> tuple[int, bool]:
     """TickTable.nextTickInTheSameRow, or the next tick of Integral's list.
 
     Integral's list ends in MIN_TICK and MAX_TICK, which no swap can reach.

@@ -149,9 +149,7 @@ def swap(
                 net = table.net[table.index.index(stop)]
                 liquidity += -net if zero_for_one else net
                 if not 0 <= liquidity < 1 << 128:
-                    raise SwapRefused(
-                        Status.BAD_STATE, f"liquidity leaves uint128 at tick {stop}"
-                    )
+                    raise SwapRefused(Status.BAD_STATE, f"liquidity leaves uint128 at tick {stop}")
                 crossed += 1
             tick = stop - 1 if zero_for_one else stop
         elif price != start:
@@ -229,9 +227,7 @@ def _limit(price: int, limit: int | None, *, zero_for_one: bool) -> int:
     return limit
 
 
-def _next_tick(
-    ticks: tuple[int, ...], tick: int, spacing: int, *, lte: bool
-) -> tuple[int, bool]:
+def _next_tick(ticks: tuple[int, ...], tick: int, spacing: int, *, lte: bool) -> tuple[int, bool]:
     """TickBitmap.nextInitializedTickWithinOneWord, kept inside the curve."""
     if lte:
         place = bisect_right(ticks, tick) - 1
