@@ -373,6 +373,11 @@ def _walk(
     remaining, other, crossed, between = amount, 0, 0, False
     while remaining != 0 and price != limit:
         stop, initialised = _next_tick(table.index, place, tick, spacing, zero_for_one=zero_for_one)
+        if liquidity and not (initialised or 0 <= place < len(table.index)):
+            raise SwapRefused(
+                Status.BAD_STATE,
+                f"liquidity outside the ticks, at tick {tick}: these are not all of the pool's",
+            )
         start, stop_price = price, sqrt_at_tick(stop)
         target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
         price, taken, given, fee = swap_step(price, target, liquidity, remaining, fee_pips)
