@@ -441,9 +441,7 @@ def extend_table(
     while at + 1 < rows:
         tick = stop - 1 if zero_for_one else stop
         reach = spacing if liquidity != ZERO() else 0
-        stop, target, initialised = next_stop(
-            place, tick, reach, zero_for_one, ticks, words, edges
-        )
+        stop, target, initialised = next_stop(place, tick, reach, zero_for_one, ticks, words, edges)
         # Swaps end before the curve does, and nothing known lies behind the last tick.
         inside = _LOWEST() < target and target < _HIGHEST()
         if not inside or not (initialised or 0 <= place < len(ticks)):

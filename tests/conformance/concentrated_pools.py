@@ -9,7 +9,13 @@ from eth_abi.abi import encode
 
 from searcher.domain.events import Log
 from searcher.domain.units import ZERO_ADDRESS, keccak256
-from searcher.kernels.reference.uniswap_v3 import MAX_SQRT_RATIO, MIN_SQRT_RATIO
+from searcher.kernels.reference.uniswap_v3 import (
+    MAX_SQRT_RATIO,
+    MAX_TICK,
+    MIN_SQRT_RATIO,
+    MIN_TICK,
+    sqrt_at_tick,
+)
 from tests.conformance.evm import SENDER, LocalEvm, Reverted, artifact, solidity
 
 LOWEST = MIN_SQRT_RATIO + 1
@@ -330,3 +336,42 @@ def _answer(evm: LocalEvm, call: Any) -> tuple[int, ...] | str:
     except Reverted as error:
         return f"reverted: {error.reason}"
     return tuple(int.from_bytes(output[at : at + 32]) for at in range(0, len(output), 32))
+
+
+def a_price(rng):
+    """Anywhere near the middle of the curve, sometimes on a tick, sometimes at an end."""
+    kind = rng.random()
+    if kind < 0.1:
+        return sqrt_at_tick(rng.choice([MIN_TICK + 1, MAX_TICK - 1, -600, 600]))
+    tick = rng.randrange(-200_000, 200_000)
+    return sqrt_at_tick(tick) + (rng.randrange(1000) if kind < 0.9 else 0)
+
+
+def positions(rng, tick, spacing, *, bits=90):
+    """Some ranges around a tick, some far from it, one over the whole curve now and then."""
+    for _ in range(rng.randrange(1, 9)):
+        width = spacing * int(2 ** rng.uniform(0, 13))
+        lower = tick + rng.randrange(-3 * width, 2 * width)
+        lower = max(lower, MIN_TICK + spacing) // spacing * spacing
+        upper = min(lower + width, MAX_TICK // spacing * spacing)
+        if rng.random() < 0.1:
+            lower, upper = -(-MIN_TICK // spacing) * spacing, MAX_TICK // spacing * spacing
+        if MIN_TICK <= lower < upper:
+            yield lower, upper, int(2 ** rng.uniform(1, bits))
+
+
+def amounts(rng, count, bits):
+    """Signed amounts of up to so many bits, some of them beyond all pools, and directions."""
+    for _ in range(count):
+        amount = int(2 ** rng.uniform(0, bits))
+        if rng.random() < 0.05:
+            amount = rng.choice([1, 2, 2**128, 2**200, 2**255 - 1])
+        yield amount * rng.choice([1, -1]), rng.random() < 0.5
+
+
+def followed(protocol, state, logs):
+    """Apply what a pool said."""
+    for log in logs:
+        if log.topics[0] in protocol.topics:
+            state = protocol.apply(state, log)
+    return state

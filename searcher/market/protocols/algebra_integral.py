@@ -49,6 +49,7 @@ DYNAMIC_FEE: Final = 1 << 7
 _ROW_OFFSET: Final = 3466
 """TickTree.SECOND_LAYER_OFFSET: the row of the lowest tick becomes 0."""
 _TICK_WORDS: Final = 6
+_MAX_RESERVE: Final = 2**128 - 1
 
 
 class AlgebraIntegralVersion(StrEnum):
@@ -202,6 +203,7 @@ class AlgebraIntegral(Protocol[AlgebraIntegralState]):
         zero_for_one = _zero_for_one(state, token_in, token_out)
         book = concentrated.table(state).book(_fee(state, block), NO_ROWS)
         answer, crossings = book.exact_in(state, amount, zero_for_one=zero_for_one)
+        _check_reserve(amount)
         return Quote(answer, answer, crossings)
 
     def quote_exact_out(
@@ -216,6 +218,7 @@ class AlgebraIntegral(Protocol[AlgebraIntegralState]):
         zero_for_one = _zero_for_one(state, token_in, token_out)
         book = concentrated.table(state).book(_fee(state, block), NO_ROWS)
         answer, crossings = book.exact_out(state, amount, zero_for_one=zero_for_one)
+        _check_reserve(answer)
         return Quote(answer, answer, crossings)
 
     def marginal_rate(
@@ -252,6 +255,12 @@ def _fee(state: AlgebraIntegralState, block: QuoteBlock) -> int:
     if fee >= FEE_PIPS:
         raise SwapRefused(Status.UNSAFE_VALUES, f"a fee of {fee} pips: the pool reverts")
     return int(fee)
+
+
+def _check_reserve(amount_in: int) -> None:
+    """Refuse what the pool's reserves cannot count: they are uint128."""
+    if amount_in > _MAX_RESERVE:
+        raise SwapRefused(Status.OVERFLOW, "the input does not fit the pool's uint128 reserves")
 
 
 def _charged(state: AlgebraIntegralState, override: int, plugin: int) -> AlgebraIntegralState:
