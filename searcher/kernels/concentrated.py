@@ -33,6 +33,7 @@ from searcher.kernels.u256 import (
     constant,
     div,
     div_up,
+    divmod256,
     divmod512,
     load,
     mul512,
@@ -52,6 +53,7 @@ _MOST_PLAIN = constant(2**235)
 """Amounts below this times a fee share stay within 256 bits."""
 _FRACTION = constant(2**96 - 1)
 _ROUNDED_OFF = constant(2**32 - 1)
+_UINT128 = constant(2**128 - 1)
 _UINT160 = constant(2**160 - 1)
 _END = constant(MAX_SQRT_RATIO)
 
@@ -101,41 +103,59 @@ def tick_at_sqrt(price: Word) -> int:
     return tick
 
 
+@kernel("UniTuple(U256, 2)(U256, U256, U256)")
+def _amount0(low: Word, high: Word, liquidity: Word) -> tuple[Word, Word]:
+    """Return `liquidity * 2^96 * (high - low) / high / low`, and what is not 0 if that is rounded.
+
+    The contract divides twice. Rounding down twice, or up twice, is rounding once, so where both
+    prices fit 128 bits one division does it. The quotient always fits, for `low` is not 0.
+    """
+    if high <= _UINT128():
+        product = liquidity * (high - low)
+        return divmod512(product >> np.int64(160), product << np.int64(96), high * low)
+    upper, lower = mul512(liquidity << np.int64(96), high - low)
+    whole, rest = divmod512(upper, lower, high)
+    amount, remainder = divmod256(whole, low)
+    return amount, rest | remainder
+
+
 @kernel("U256(U256, U256, U256)")
 def amount0_down(low: Word, high: Word, liquidity: Word) -> Word:
     """Return the token0 between two prices, rounded down (SqrtPriceMath.getAmount0Delta).
 
     Nothing overflows for 0 < `low` <= `high`, both uint160.
     """
-    upper, lower = mul512(liquidity << np.int64(96), high - low)
-    return div(divmod512(upper, lower, high)[0], low)
+    return _amount0(low, high, liquidity)[0]
 
 
 @kernel("U256(U256, U256, U256)")
 def amount0_up(low: Word, high: Word, liquidity: Word) -> Word:
-    """Return the same, rounded up after each division."""
-    upper, lower = mul512(liquidity << np.int64(96), high - low)
-    q, r = divmod512(upper, lower, high)
-    if r != ZERO():
-        q += ONE()
-    return div_up(q, low)
+    """Return the same, rounded up."""
+    amount, rest = _amount0(low, high, liquidity)
+    return amount + ONE() if rest != ZERO() else amount
+
+
+@kernel("UniTuple(U256, 2)(U256, U256, U256)")
+def _amount1(low: Word, high: Word, liquidity: Word) -> tuple[Word, Word]:
+    """Return `liquidity * (high - low) / 2^96`, and what is not 0 if that is rounded."""
+    if high <= _UINT128():
+        product = liquidity * (high - low)
+        return product >> np.int64(96), product & _FRACTION()
+    upper, lower = mul512(liquidity, high - low)
+    return (upper << np.int64(160)) | (lower >> np.int64(96)), lower & _FRACTION()
 
 
 @kernel("U256(U256, U256, U256)")
 def amount1_down(low: Word, high: Word, liquidity: Word) -> Word:
     """Return the token1 between two prices, rounded down (SqrtPriceMath.getAmount1Delta)."""
-    upper, lower = mul512(liquidity, high - low)
-    return (upper << np.int64(160)) | (lower >> np.int64(96))
+    return _amount1(low, high, liquidity)[0]
 
 
 @kernel("U256(U256, U256, U256)")
 def amount1_up(low: Word, high: Word, liquidity: Word) -> Word:
     """Return the same, rounded up."""
-    upper, lower = mul512(liquidity, high - low)
-    amount = (upper << np.int64(160)) | (lower >> np.int64(96))
-    if (lower & _FRACTION()) != ZERO():
-        amount += ONE()
-    return amount
+    amount, rest = _amount1(low, high, liquidity)
+    return amount + ONE() if rest != ZERO() else amount
 
 
 @kernel("U256(U256, U256, U256, b1)")

@@ -434,23 +434,38 @@ def extend_table(
     rows = (len(marks) - MARKS) // 2
     at = marks[COUNT] - 1
     place = marks[PLACE]
-    stop = marks[MARKS + at]
     crossed = marks[MARKS + rows + at]
     total_in, total_out = load(sums, at), load(sums, rows + at)
     price, liquidity = load(sums, 2 * rows + at), load(sums, 3 * rows + at)
+    # The next edge of a word, and its row in `edges`: kept up to date, for a division takes long.
+    width = 256 * spacing
+    edge = edge_row = 0
+    if spacing > 0:
+        stop = marks[MARKS + at]
+        word = (stop - 1) // spacing >> 8 if zero_for_one else stop // spacing + 1 >> 8
+        edge = word * width if zero_for_one else word * width + 255 * spacing
+        edge_row = 2 * (word - first_word(spacing)) + (0 if zero_for_one else 1)
     while at + 1 < rows:
-        tick = stop - 1 if zero_for_one else stop
-        reach = spacing if liquidity != ZERO() else 0
-        stop, target, initialised = next_stop(place, tick, reach, zero_for_one, ticks, words, edges)
-        # Swaps end before the curve does, and nothing known lies behind the last tick.
-        inside = _LOWEST() < target and target < _HIGHEST()
-        if not inside or not (initialised or 0 <= place < len(ticks)):
+        if not 0 <= place < len(ticks):
+            # Behind the last tick is no liquidity, or none that is known.
             marks[ENDED] = 1
             break
+        stop = ticks[place]
+        # Where there is no liquidity, edges change nothing.
+        at_edge = spacing > 0 and liquidity != ZERO() and (edge > stop if zero_for_one else edge < stop)
+        if at_edge:
+            stop = edge
+            target = load(edges, edge_row)
+        else:
+            target = load(words, place)
+            if target <= _LOWEST() or target >= _HIGHEST():
+                # Swaps end just before the curve does.
+                marks[ENDED] = 1
+                break
         taken = amount_in_between(price, target, liquidity, zero_for_one)
         total_in += taken + fee_on(taken, fee_pips)
         total_out += amount_out_between(price, target, liquidity, zero_for_one)
-        if initialised:
+        if not at_edge:
             net = load(words, len(ticks) + place)
             if zero_for_one:
                 liquidity -= net
@@ -463,6 +478,13 @@ def extend_table(
                 marks[ENDED] = 1
                 break
             crossed += 1
+        if spacing > 0:
+            while zero_for_one and edge >= stop:
+                edge -= width
+                edge_row -= 2
+            while not zero_for_one and edge <= stop:
+                edge += width
+                edge_row += 2
         price = target
         at += 1
         store(sums, at, total_in)

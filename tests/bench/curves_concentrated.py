@@ -27,7 +27,6 @@ RANGES = 1_000
 AMOUNTS = 512
 REFERENCE = 32
 
-
 class Price(NamedTuple):
     """A place on the curve."""
 
@@ -41,21 +40,7 @@ class Price(NamedTuple):
     " i8[::1], u8[:,::1], u8[:,::1], u8[:,::1], i8[::1])"
 )
 def many_in(
-    amounts,
-    price,
-    liquidity,
-    tick,
-    fee,
-    spacing,
-    way,
-    row,
-    taken,
-    given,
-    ticks,
-    words,
-    edges,
-    sums,
-    marks,
+    amounts, price, liquidity, tick, fee, spacing, way, row, taken, given, ticks, words, edges, sums, marks
 ):
     total = ZERO()
     for i in range(len(amounts)):
@@ -84,21 +69,7 @@ def many_in(
     " i8[::1], u8[:,::1], u8[:,::1], u8[:,::1], i8[::1])"
 )
 def many_out(
-    amounts,
-    price,
-    liquidity,
-    tick,
-    fee,
-    spacing,
-    way,
-    row,
-    taken,
-    given,
-    ticks,
-    words,
-    edges,
-    sums,
-    marks,
+    amounts, price, liquidity, tick, fee, spacing, way, row, taken, given, ticks, words, edges, sums, marks
 ):
     total = ZERO()
     for i in range(len(amounts)):
