@@ -14,15 +14,17 @@ from typing import Final
 
 from searcher.kernels import uniswap_v3
 from searcher.kernels._jit import kernel
-from searcher.kernels.reference.uniswap_v3 import FEE_UNIT
+from searcher.kernels.reference.uniswap_v3 import FEE_UNIT, MAX_SQRT_RATIO, MIN_SQRT_RATIO
 from searcher.kernels.refusal import Status
 from searcher.kernels.u256 import ZERO, Word, Words, constant
-from searcher.kernels.uniswap_v3 import Ticks
+from searcher.kernels.uniswap_v3 import Ticks, why_refused
 
 _OK: Final = int(Status.OK)
 _OVERFLOW: Final = int(Status.OVERFLOW)
 _UNSAFE: Final = int(Status.UNSAFE_VALUES)
 
+_FLOOR = constant(MIN_SQRT_RATIO + 1)
+_CEILING = constant(MAX_SQRT_RATIO - 1)
 _MOST_IN = constant(2**127)
 _MOST_OUT = constant(2**127 - 1)
 
@@ -124,7 +126,9 @@ def exact_out(
     taken for an output.
     """
     if fee_pips >= FEE_UNIT:
-        return _UNSAFE, ZERO(), 0, False
+        limit = _FLOOR() if zero_for_one else _CEILING()
+        status = why_refused(amount, price, limit, zero_for_one)
+        return status if status != _OK else _UNSAFE, ZERO(), 0, False
     status, taken, crossed, beyond = _v3_exact_out(
         amount,
         price,

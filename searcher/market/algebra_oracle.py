@@ -1,6 +1,6 @@
 """What the adaptive fee of an Algebra V1 pool is computed from, and how it is read.
 
-Source: DataStorageOperator (timepoints, feeConfig) and AlgebraPool (globalState) of the V1 branches.
+Source: DataStorageOperator (timepoints, feeConfig) and AlgebraPool (globalState) of V1.
 """
 
 from __future__ import annotations

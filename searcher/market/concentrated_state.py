@@ -15,6 +15,7 @@ from searcher.kernels.reference.uniswap_v3 import (
     MAX_TICK,
     MIN_SQRT_RATIO,
     MIN_TICK,
+    sqrt_at_tick,
 )
 from searcher.market.decoding import MalformedLog, signed, unsigned
 from searcher.market.ticks import TickTable
@@ -42,20 +43,24 @@ def settle(state: Any, *, spacing: int) -> None:
     stray = table.stray(spacing)
     if stray is not None:
         raise ValueError(f"ticks: {stray} is off the tick spacing of {spacing}")
-    if not table.whole or (table.depth and min(table.depth) < 0):
-        raise ValueError("ticks: expected net liquidities that add up to 0 and never to less")
-    if state.sqrt_price_x96 == 0:
-        if state.liquidity or table:
-            raise ValueError("sqrt_price_x96: a pool without a price has no liquidity")
+    price, tick = state.sqrt_price_x96, state.tick
+    if not price:
+        if tick or state.liquidity or table:
+            raise ValueError("sqrt_price_x96: 0 for a pool that has a tick or liquidity")
         return
-    if not MIN_SQRT_RATIO <= state.sqrt_price_x96 < MAX_SQRT_RATIO:
+    if not MIN_SQRT_RATIO <= price < MAX_SQRT_RATIO:
         raise ValueError(f"sqrt_price_x96: expected {MIN_SQRT_RATIO} to {MAX_SQRT_RATIO - 1}")
-    # A swap down to the very end of the curve leaves MIN_TICK - 1.
-    if not MIN_TICK - 1 <= state.tick <= MAX_TICK:
-        raise ValueError(f"tick: expected {MIN_TICK - 1} to {MAX_TICK}")
-    expected = table.depth_at(state.tick)
-    if state.liquidity != expected:
-        raise ValueError(f"liquidity: expected {expected}, which the ticks below add up to")
+    # A swap that ends on a tick from above is already below it.
+    if not MIN_TICK - 1 <= tick < MAX_TICK or not (
+        sqrt_at_tick(max(tick, MIN_TICK)) <= price <= sqrt_at_tick(tick + 1)
+    ):
+        raise ValueError(f"tick: {tick} is not the tick of sqrt_price_x96 {price}")
+    if state.liquidity >> 128:
+        raise ValueError("liquidity: expected a uint128")
+    if table.whole and table and state.liquidity != table.depth_at(tick):
+        raise ValueError(
+            f"liquidity: {state.liquidity} where the ticks add up to {table.depth_at(tick)}"
+        )
 
 
 def table(state: Any) -> TickTable:

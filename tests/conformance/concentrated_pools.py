@@ -1,4 +1,4 @@
-"""Pools with the real bytecode of Algebra and Uniswap V4 on a local EVM, and what is asked of them."""
+"""Pools of Algebra and Uniswap V4, with their published bytecode on a local EVM."""
 
 from __future__ import annotations
 

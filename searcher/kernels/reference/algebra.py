@@ -14,12 +14,12 @@ from typing import Final
 
 from searcher.kernels.reference.uniswap_v3 import (
     FEE_UNIT,
-    MAX_SQRT_RATIO,
-    MAX_TICK,
-    MIN_SQRT_RATIO,
-    MIN_TICK,
     ConcentratedState,
     SwapResult,
+    check_liquidity,
+    check_outside,
+    checked_limit,
+    next_tick,
     sqrt_at_tick,
     swap_step,
     tick_at_sqrt,
@@ -28,8 +28,6 @@ from searcher.kernels.refusal import Status, SwapRefused
 
 NO_ROWS: Final = 0
 """The row unit of a pool that keeps its ticks in a linked list (Integral)."""
-
-_INT256_MAX: Final = 2**255 - 1
 
 
 def swap(
@@ -55,24 +53,16 @@ def swap(
     Raises:
         SwapRefused: the pool would revert.
     """
-    if amount == 0:
-        raise SwapRefused(Status.ZERO_AMOUNT, "the amount is zero")
-    if not -_INT256_MAX <= amount <= _INT256_MAX:
-        raise SwapRefused(Status.OVERFLOW, "the amount does not fit int256")
-    if state.sqrt_price_x96 == 0:
-        raise SwapRefused(Status.EMPTY_POOL, "the pool is not initialised")
     if fee_pips >= FEE_UNIT:
         raise SwapRefused(Status.UNSAFE_VALUES, "a fee of 100 % or more")
-    limit = _limit(state.sqrt_price_x96, price_limit_x96, zero_for_one=zero_for_one)
-    table, price, liquidity, tick = (
-        state.ticks,
-        state.sqrt_price_x96,
-        state.liquidity,
-        state.tick,
-    )
+    limit = checked_limit(state, amount, price_limit_x96, zero_for_one=zero_for_one)
+    table, price, liquidity, tick = state.ticks, state.sqrt_price_x96, state.liquidity, state.tick
+    place = bisect_right(table.index, tick) - (1 if zero_for_one else 0)
     remaining, other, crossed = amount, 0, 0
     while True:
-        stop, initialised = _next_tick(table.index, tick, row_unit, lte=zero_for_one)
+        stop, initialised = next_tick(table.index, place, tick, row_unit, zero_for_one=zero_for_one)
+        if not (initialised or 0 <= place < len(table.index)):
+            check_outside(liquidity, tick)
         start, stop_price = price, sqrt_at_tick(stop)
         target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
         price, taken, given, fee = swap_step(price, target, liquidity, remaining, fee_pips)
@@ -84,10 +74,9 @@ def swap(
             other += taken + fee
         if price == stop_price:
             if initialised:
-                net = table.net[table.index.index(stop)]
-                liquidity += -net if zero_for_one else net
-                if not 0 <= liquidity < 1 << 128:
-                    raise SwapRefused(Status.BAD_STATE, f"liquidity leaves uint128 at tick {stop}")
+                liquidity += -table.net[place] if zero_for_one else table.net[place]
+                check_liquidity(liquidity, stop)
+                place += -1 if zero_for_one else 1
                 crossed += 1
             tick = stop - 1 if zero_for_one else stop
         elif price != start:
@@ -136,35 +125,3 @@ def quote_exact_out(
             Status.INSUFFICIENT_LIQUIDITY, f"the pool runs dry after {-paid} of {amount}"
         )
     return taken, end.crossed
-
-
-def _limit(price: int, limit: int | None, *, zero_for_one: bool) -> int:
-    if limit is None:
-        limit = MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1
-    if zero_for_one:
-        allowed = MIN_SQRT_RATIO < limit < price
-    else:
-        allowed = price < limit < MAX_SQRT_RATIO
-    if not allowed:
-        raise SwapRefused(
-            Status.PRICE_LIMIT, "the price limit is already passed or outside the curve"
-        )
-    return limit
-
-
-def _next_tick(ticks: tuple[int, ...], tick: int, row_unit: int, *, lte: bool) -> tuple[int, bool]:
-    """TickTable.nextTickInTheSameRow, or the next tick of Integral's list.
-
-    Integral's list ends in MIN_TICK and MAX_TICK, which no swap can reach.
-    """
-    if lte:
-        place = bisect_right(ticks, tick) - 1
-        edge = (tick // row_unit >> 8 << 8) * row_unit if row_unit else MIN_TICK
-        if place >= 0 and ticks[place] >= edge:
-            return ticks[place], True
-        return max(edge, MIN_TICK), False
-    place = bisect_right(ticks, tick)
-    edge = ((tick // row_unit + 1 >> 8 << 8) + 255) * row_unit if row_unit else MAX_TICK
-    if place < len(ticks) and ticks[place] <= edge:
-        return ticks[place], True
-    return min(edge, MAX_TICK), False

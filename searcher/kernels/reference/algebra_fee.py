@@ -122,7 +122,7 @@ class _Store(dict[int, Timepoint]):
         average = _int(self._average_tick(now, tick, index, oldest), 24)
         before = tick if index == oldest else self._tick_before(index)
         written = (index + 1) % RING
-        self[written] = _following(last, now, tick, before, average, volume)
+        self[written] = _following(last, now, tick, before, average=average, volume=volume)
         return written
 
     def averages(self, now: int, tick: int, index: int) -> tuple[int, int]:
@@ -146,7 +146,7 @@ class _Store(dict[int, Timepoint]):
                 return last
             average = _int(self._average_tick(now, tick, index, oldest), 24)
             before = tick if index == oldest else self._tick_before(index)
-            return _following(last, target, tick, before, average, 0)
+            return _following(last, target, tick, before, average=average, volume=0)
         left, right = self._around(target, now, index, oldest)
         if target in (right.block_timestamp, left.block_timestamp):
             return right if target == right.block_timestamp else left
@@ -211,7 +211,7 @@ def _slope(first: Timepoint, last: Timepoint) -> int:
 
 
 def _following(
-    last: Timepoint, time: int, tick: int, before: int, average: int, volume: int
+    last: Timepoint, time: int, tick: int, before: int, *, average: int, volume: int
 ) -> Timepoint:
     """DataStorage.createNewTimepoint."""
     seconds = (time - last.block_timestamp) % 2**32
@@ -256,9 +256,10 @@ def _sigmoid(x: int, gamma: int, alpha: int, beta: int) -> int:
 
 def _exp(x: int, gamma: int) -> int:
     """AdaptiveFee.exp: e^(x / gamma) * gamma^8 as a series of nine terms."""
-    return sum(x**n * gamma ** (8 - n) // math.factorial(n) for n in range(7)) + (
-        x**7 * gamma // 5040 + x**8 // 40320
-    )
+    total = 0
+    for n in range(9):
+        total += x**n * gamma ** (8 - n) // math.factorial(n)
+    return total
 
 
 def _truncated(numerator: int, denominator: int) -> int:

@@ -12,14 +12,14 @@ from typing import Final
 
 from searcher.kernels.reference.uniswap_v3 import (
     FEE_UNIT,
-    MAX_SQRT_RATIO,
-    MAX_TICK,
-    MIN_SQRT_RATIO,
-    MIN_TICK,
     ConcentratedState,
     SwapResult,
     amount0_delta,
     amount1_delta,
+    check_liquidity,
+    check_outside,
+    checked_limit,
+    next_tick,
     price_after_input,
     price_after_output,
     sqrt_at_tick,
@@ -33,7 +33,6 @@ DYNAMIC_FEE: Final = 0x800000
 """The fee in the key of a pool whose hooks set it."""
 
 _INT128_MAX: Final = 2**127 - 1
-_INT256_MAX: Final = 2**255 - 1
 
 
 def swap_fee(lp_fee: int, protocol_fee: int, *, zero_for_one: bool) -> int:
@@ -117,50 +116,9 @@ def swap(
     Raises:
         SwapRefused: the manager would revert.
     """
-    if amount == 0:
-        raise SwapRefused(Status.ZERO_AMOUNT, "the amount is zero")
-    if not -_INT256_MAX <= amount <= _INT256_MAX:
-        raise SwapRefused(Status.OVERFLOW, "the amount does not fit int256")
-    if state.sqrt_price_x96 == 0:
-        raise SwapRefused(Status.EMPTY_POOL, "the pool is not initialised")
-    if fee_pips >= FEE_UNIT and amount < 0:
-        raise SwapRefused(Status.UNSAFE_VALUES, "a fee of 100 % allows no exact output")
-    limit = _limit(state.sqrt_price_x96, price_limit_x96, zero_for_one=zero_for_one)
-    table, price, liquidity, tick = (
-        state.ticks,
-        state.sqrt_price_x96,
-        state.liquidity,
-        state.tick,
-    )
-    remaining, other, crossed = -amount, 0, 0
-    while remaining != 0 and price != limit:
-        stop, initialised = _next_tick(table.index, tick, tick_spacing, lte=zero_for_one)
-        start, stop_price = price, sqrt_at_tick(stop)
-        target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
-        price, taken, given, fee = swap_step(price, target, liquidity, remaining, fee_pips)
-        if amount < 0:
-            remaining -= given
-            other += taken + fee
-        else:
-            remaining += taken + fee
-            other -= given
-        if price == stop_price:
-            if initialised:
-                net = table.net[table.index.index(stop)]
-                liquidity += -net if zero_for_one else net
-                if not 0 <= liquidity < 1 << 128:
-                    raise SwapRefused(Status.BAD_STATE, f"liquidity leaves uint128 at tick {stop}")
-                crossed += 1
-            tick = stop - 1 if zero_for_one else stop
-        elif price != start:
-            tick = tick_at_sqrt(price)
-    used = amount + remaining
-    # The manager's deltas are int128 with what comes in negative.
-    for moved in (used, other):
-        if not -_INT128_MAX <= moved <= _INT128_MAX + 1:
-            raise SwapRefused(Status.OVERFLOW, "an amount does not fit int128")
-    amount0, amount1 = (used, other) if zero_for_one == (amount > 0) else (other, used)
-    return SwapResult(amount0, amount1, price, liquidity, tick, crossed)
+    end = _run(state, amount, fee_pips, tick_spacing, price_limit_x96, zero_for_one=zero_for_one)
+    _check_deltas(end)
+    return end
 
 
 def quote_exact_in(
@@ -171,18 +129,13 @@ def quote_exact_in(
     Raises:
         SwapRefused: the manager would revert, or the pool runs dry before it has taken it all.
     """
-    end = swap(
-        state,
-        zero_for_one=zero_for_one,
-        amount=amount,
-        fee_pips=fee_pips,
-        tick_spacing=tick_spacing,
-    )
+    end = _run(state, amount, fee_pips, tick_spacing, None, zero_for_one=zero_for_one)
     taken, paid = (end.amount0, end.amount1) if zero_for_one else (end.amount1, end.amount0)
     if taken != amount:
         raise SwapRefused(
             Status.INSUFFICIENT_LIQUIDITY, f"the pool runs dry after {taken} of {amount}"
         )
+    _check_deltas(end)
     return -paid, end.crossed
 
 
@@ -194,18 +147,13 @@ def quote_exact_out(
     Raises:
         SwapRefused: the manager would revert, or the pool runs dry before it has paid it all.
     """
-    end = swap(
-        state,
-        zero_for_one=zero_for_one,
-        amount=-amount,
-        fee_pips=fee_pips,
-        tick_spacing=tick_spacing,
-    )
+    end = _run(state, -amount, fee_pips, tick_spacing, None, zero_for_one=zero_for_one)
     taken, paid = (end.amount0, end.amount1) if zero_for_one else (end.amount1, end.amount0)
     if -paid != amount:
         raise SwapRefused(
             Status.INSUFFICIENT_LIQUIDITY, f"the pool runs dry after {-paid} of {amount}"
         )
+    _check_deltas(end)
     return taken, end.crossed
 
 
@@ -213,30 +161,52 @@ def _fee_on(taken: int, fee_pips: int) -> int:
     return -(-taken * fee_pips // (FEE_UNIT - fee_pips))
 
 
-def _limit(price: int, limit: int | None, *, zero_for_one: bool) -> int:
-    if limit is None:
-        limit = MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1
-    if zero_for_one:
-        allowed = MIN_SQRT_RATIO < limit < price
-    else:
-        allowed = price < limit < MAX_SQRT_RATIO
-    if not allowed:
-        raise SwapRefused(
-            Status.PRICE_LIMIT, "the price limit is already passed or outside the curve"
+def _run(
+    state: ConcentratedState,
+    amount: int,
+    fee_pips: int,
+    tick_spacing: int,
+    price_limit_x96: int | None,
+    *,
+    zero_for_one: bool,
+) -> SwapResult:
+    limit = checked_limit(state, amount, price_limit_x96, zero_for_one=zero_for_one)
+    if fee_pips >= FEE_UNIT and amount < 0:
+        raise SwapRefused(Status.UNSAFE_VALUES, "a fee of 100 % allows no exact output")
+    table, price, liquidity, tick = state.ticks, state.sqrt_price_x96, state.liquidity, state.tick
+    place = bisect_right(table.index, tick) - (1 if zero_for_one else 0)
+    remaining, other, crossed = -amount, 0, 0
+    while remaining != 0 and price != limit:
+        stop, initialised = next_tick(
+            table.index, place, tick, tick_spacing, zero_for_one=zero_for_one
         )
-    return limit
+        if not (initialised or 0 <= place < len(table.index)):
+            check_outside(liquidity, tick)
+        start, stop_price = price, sqrt_at_tick(stop)
+        target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
+        price, taken, given, fee = swap_step(price, target, liquidity, remaining, fee_pips)
+        if amount < 0:
+            remaining -= given
+            other += taken + fee
+        else:
+            remaining += taken + fee
+            other -= given
+        if price == stop_price:
+            if initialised:
+                liquidity += -table.net[place] if zero_for_one else table.net[place]
+                check_liquidity(liquidity, stop)
+                place += -1 if zero_for_one else 1
+                crossed += 1
+            tick = stop - 1 if zero_for_one else stop
+        elif price != start:
+            tick = tick_at_sqrt(price)
+    used = amount + remaining
+    amount0, amount1 = (used, other) if zero_for_one == (amount > 0) else (other, used)
+    return SwapResult(amount0, amount1, price, liquidity, tick, crossed)
 
 
-def _next_tick(ticks: tuple[int, ...], tick: int, spacing: int, *, lte: bool) -> tuple[int, bool]:
-    """TickBitmap.nextInitializedTickWithinOneWord, kept inside the curve."""
-    if lte:
-        place = bisect_right(ticks, tick) - 1
-        edge = (tick // spacing >> 8 << 8) * spacing
-        if place >= 0 and ticks[place] >= edge:
-            return ticks[place], True
-        return max(edge, MIN_TICK), False
-    place = bisect_right(ticks, tick)
-    edge = ((tick // spacing + 1 >> 8 << 8) + 255) * spacing
-    if place < len(ticks) and ticks[place] <= edge:
-        return ticks[place], True
-    return min(edge, MAX_TICK), False
+def _check_deltas(end: SwapResult) -> None:
+    """The manager's deltas are int128, with what comes in negative."""
+    for moved in (end.amount0, end.amount1):
+        if not -_INT128_MAX <= moved <= _INT128_MAX + 1:
+            raise SwapRefused(Status.OVERFLOW, "an amount does not fit int128")
