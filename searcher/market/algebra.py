@@ -88,6 +88,8 @@ def token(answer: Answer, name: str) -> Address:
 
 def read_rows(pool: Address, selector: str, rows: Sequence[int]) -> Asking[list[int]]:
     """Return the reads of words that hold a bit per place, and the places set in them."""
+    if not rows:
+        return []
     answers = yield [ReadCall(pool, call(selector, row)) for row in rows]
     found: list[int] = []
     for row, answer in zip(rows, answers, strict=True):
@@ -98,6 +100,8 @@ def read_rows(pool: Address, selector: str, rows: Sequence[int]) -> Asking[list[
 
 def read_ticks(pool: Address, indexes: Sequence[int], words_each: int) -> Asking[tuple[Tick, ...]]:
     """Return the reads of initialised ticks: total and net liquidity are the first two words."""
+    if not indexes:
+        return ()
     answers = yield [ReadCall(pool, call(TICKS, index)) for index in indexes]
     found = []
     for index, answer in zip(indexes, answers, strict=True):

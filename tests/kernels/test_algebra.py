@@ -19,9 +19,9 @@ SIZES = [
 ]
 
 
-def answer(quote):
+def answer(quote, *args, **named):
     try:
-        return quote()
+        return quote(*args, **named)
     except SwapRefused as refused:
         return refused.status
 
@@ -45,11 +45,14 @@ def test_quotes_are_the_references(count, row_unit):
                 ]
             )
             want = answer(
-                lambda: exact(
-                    state, zero_for_one=zero_for_one, amount=amount, fee_pips=fee, row_unit=row_unit
-                )
+                exact,
+                state,
+                zero_for_one=zero_for_one,
+                amount=amount,
+                fee_pips=fee,
+                row_unit=row_unit,
             )
-            got = answer(lambda: quote(state, amount, zero_for_one=zero_for_one))
+            got = answer(quote, state, amount, zero_for_one=zero_for_one)
             assert got == want, (state, fee, row_unit, amount, zero_for_one, exact)
             seen.add(want if isinstance(want, Status) else Status.OK)
     expected = {Status.OK, Status.OVERFLOW, Status.INSUFFICIENT_LIQUIDITY}
@@ -69,14 +72,13 @@ def test_swaps_to_a_limit_are_the_references(row_unit):
         exact_in = rng.random() < 0.5
         limit = price * rng.randrange(10**6, 3 * 10**6) // (2 * 10**6) if price else 5
         want = answer(
-            lambda: reference.swap(
-                state,
-                zero_for_one=zero_for_one,
-                amount=amount if exact_in else -amount,
-                fee_pips=500,
-                row_unit=row_unit,
-                price_limit_x96=limit,
-            )
+            reference.swap,
+            state,
+            zero_for_one=zero_for_one,
+            amount=amount if exact_in else -amount,
+            fee_pips=500,
+            row_unit=row_unit,
+            price_limit_x96=limit,
         )
         status, taken, given, *after = swap(
             amount,

@@ -21,9 +21,9 @@ SIZES = [
 FEES = (0, 1, 100, 3000, 500_000, 999_999, FEE_UNIT)
 
 
-def answer(quote):
+def answer(quote, *args, **named):
     try:
-        return quote()
+        return quote(*args, **named)
     except SwapRefused as refused:
         return refused.status
 
@@ -46,15 +46,14 @@ def test_quotes_are_the_references(count):
                 ]
             )
             want = answer(
-                lambda: exact(
-                    state,
-                    zero_for_one=zero_for_one,
-                    amount=amount,
-                    fee_pips=fee,
-                    tick_spacing=spacing,
-                )
+                exact,
+                state,
+                zero_for_one=zero_for_one,
+                amount=amount,
+                fee_pips=fee,
+                tick_spacing=spacing,
             )
-            got = answer(lambda: book.quote(kernel, state, amount, zero_for_one=zero_for_one))
+            got = answer(book.quote, kernel, state, amount, zero_for_one=zero_for_one)
             assert got == want, (state, fee, spacing, amount, zero_for_one, exact)
             seen.add(want if isinstance(want, Status) else Status.OK)
     assert seen >= {
@@ -86,8 +85,8 @@ def test_more_in_never_gives_less_and_what_is_given_back_costs_no_more(seed, mor
     state, table = random_pool(rng, 60, bits=60)
     book = table.book(3000, 60)
     amount = int(2 ** rng.uniform(0, 70))
-    first = answer(lambda: book.quote(kernels.exact_in, state, amount, zero_for_one=True))
-    second = answer(lambda: book.quote(kernels.exact_in, state, amount + more, zero_for_one=True))
+    first = answer(book.quote, kernels.exact_in, state, amount, zero_for_one=True)
+    second = answer(book.quote, kernels.exact_in, state, amount + more, zero_for_one=True)
     if isinstance(first, Status):
         assert isinstance(second, Status)
         return

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from searcher.domain.events import Log
 from searcher.domain.settings import Settings
-from searcher.domain.units import FEE_PIPS, Address, Uint256
+from searcher.domain.units import FEE_PIPS, ZERO_ADDRESS, Address, Uint256
 from searcher.kernels.reference.algebra import NO_ROWS
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market import algebra
@@ -61,26 +61,28 @@ class AlgebraIntegralVersion(StrEnum):
     """Integral 1.2: it answers an override and a share of its own."""
 
 
-class AlgebraIntegralState(Struct, frozen=True):
+class AlgebraIntegralState(Struct, frozen=True, kw_only=True):
     """A pool.
 
     `sqrt_price_x96`, `tick` and `plugin_config` are as `globalState()` answers, `liquidity` as
     `liquidity()`, the ticks as `ticks(index)`: `liquidityDelta` is the net, `liquidityTotal` the
     gross. `fee` is what `fee()` answers, in pips; null where the plug-in does not say it.
     `plugin_fee` is what the plug-in of version 1.2 takes on top, as the last swap's event had it.
+    Only the ticks around the price may be given: a quote that leaves them is refused. `pool` is
+    the pool's address, which only reads need.
     """
 
-    pool: Address
     token0: Address
     token1: Address
     sqrt_price_x96: Uint256
     tick: int
     liquidity: Uint256
-    ticks: tuple[Tick, ...]
     fee: int | None
+    ticks: tuple[Tick, ...] = ()
     plugin_config: int = 0
     plugin_fee: int = 0
     version: AlgebraIntegralVersion = AlgebraIntegralVersion.V1_2
+    pool: Address = ZERO_ADDRESS
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from searcher.domain.events import Log
 from searcher.domain.settings import Settings
-from searcher.domain.units import Address, Uint256
+from searcher.domain.units import ZERO_ADDRESS, Address, Uint256
 from searcher.kernels.reference.algebra_fee import RING, volume_per_liquidity
 from searcher.kernels.reference.uniswap_v3 import MAX_TICK, MIN_TICK
 from searcher.market import algebra
@@ -61,29 +61,31 @@ class AlgebraV1Version(StrEnum):
     """As 1.9, with a fee for each direction."""
 
 
-class AlgebraV1State(Struct, frozen=True):
+class AlgebraV1State(Struct, frozen=True, kw_only=True):
     """A pool.
 
     `sqrt_price_x96`, `tick` and `liquidity` are as `globalState()` and `liquidity()` answer, the
     ticks as `ticks(index)` does: `liquidityDelta` is the net, `liquidityTotal` the gross. `fee` is
     the last one set, in pips; with directional fees write `fee_zto` (token 0 in) and `fee_otz`
     (token 1 in) instead. Without `oracle` a quote takes these as they are, as the second swap of a
-    block does; with it, the fee that the first swap of the quoted block sets.
+    block does; with it, the fee that the first swap of the quoted block sets. `tick_spacing` is the
+    contract's (60 in V1.0). Only the ticks around the price may be given: a quote that leaves them
+    is refused then. `pool` is the pool's address, which only reads need.
     """
 
-    pool: Address
     token0: Address
     token1: Address
     sqrt_price_x96: Uint256
     tick: int
     liquidity: Uint256
-    ticks: tuple[Tick, ...]
+    ticks: tuple[Tick, ...] = ()
     fee: int | None = None
     fee_zto: int | None = None
     fee_otz: int | None = None
     tick_spacing: int = 60
     version: AlgebraV1Version = AlgebraV1Version.V1_0
     oracle: AlgebraOracle | None = None
+    pool: Address = ZERO_ADDRESS
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
@@ -164,7 +166,9 @@ class AlgebraV1(Protocol[AlgebraV1State]):
             rows = range(MIN_TICK // unit >> 8, (MAX_TICK // unit >> 8) + 1)
             bits = yield from algebra.read_rows(pool, algebra.TICK_TABLE, rows)
             found = yield from algebra.read_ticks(pool, [b * unit for b in bits], _TICK_WORDS)
-        oracle = yield from _oracle(pool, None, directional="fee" not in fees)
+        oracle = None
+        if price:
+            oracle = yield from _oracle(pool, None, directional="fee" not in fees)
         try:
             return AlgebraV1State(
                 pool=pool,
@@ -176,21 +180,18 @@ class AlgebraV1(Protocol[AlgebraV1State]):
                 ticks=found,
                 tick_spacing=spacing,
                 version=version,
-                oracle=oracle if price else None,
+                oracle=oracle,
                 **fees,
             )
         except ValueError as error:
             raise UnreadablePool(str(error)) from error
 
     def refresh(self, state: AlgebraV1State) -> Reads[dict[str, Any]]:
-        """Read the fee and the oracle; a state without an oracle has nothing to ask."""
-        if state.oracle is None:
+        """Read the fee and the oracle, where the state says whom to ask."""
+        if state.pool == ZERO_ADDRESS or not state.sqrt_price_x96:
             return {}
-        oracle = yield from _oracle(
-            state.pool,
-            state.oracle,
-            directional=state.version is AlgebraV1Version.DIRECTIONAL,
-        )
+        directional = state.version is AlgebraV1Version.DIRECTIONAL
+        oracle = yield from _oracle(state.pool, state.oracle, directional=directional)
         (held,) = yield [ReadCall(state.pool, algebra.GLOBAL_STATE)]
         return {**_global_state(held)[2], "oracle": oracle}
 

@@ -55,13 +55,14 @@ _BITMAP: Final = 5
 _SLOTS_A_CALL: Final = 512
 
 
-class UniswapV4State(Struct, frozen=True):
+class UniswapV4State(Struct, frozen=True, kw_only=True):
     """A pool.
 
     `currency0`, `currency1`, `fee`, `tick_spacing` and `hooks` are its key; the zero address is
     ether. `sqrt_price_x96`, `tick` and `protocol_fee` are slot0's (`getSlot0`): of the protocol's
     fee the low 12 bits are for currency 0 in, the next 12 for currency 1 in, both in pips. The fee
-    of the liquidity providers is the key's: with a dynamic one no quote is given.
+    of the liquidity providers is the key's: with a dynamic one no quote is given. Only the ticks
+    around the price may be given: a quote that leaves them is refused then.
     """
 
     currency0: Address
@@ -71,7 +72,7 @@ class UniswapV4State(Struct, frozen=True):
     sqrt_price_x96: Uint256
     tick: int
     liquidity: Uint256
-    ticks: tuple[Tick, ...]
+    ticks: tuple[Tick, ...] = ()
     hooks: Address = ZERO_ADDRESS
     protocol_fee: int = 0
 
@@ -268,6 +269,8 @@ def _storage(
     manager: Address, slots: Sequence[int]
 ) -> Generator[Sequence[ReadCall], Sequence[Answer], list[int]]:
     """Read words of the manager's storage by `extsload(bytes32[])`."""
+    if not slots:
+        return []
     parts = [slots[at : at + _SLOTS_A_CALL] for at in range(0, len(slots), _SLOTS_A_CALL)]
     calls = []
     for part in parts:
