@@ -25,7 +25,7 @@ outlives swaps and only positions (or a fee) that change make it stale.
 """
 
 # Kernels take what a swap depends on by position, and are one loop each, branches included.
-# ruff: noqa: PLR0917, C901, PLR0912
+# ruff: noqa: PLR0917, C901, PLR0912, PLR0915
 
 from __future__ import annotations
 
@@ -262,11 +262,8 @@ def why_refused(amount: Word, price: Word, limit: Word, zero_for_one: bool) -> i
         return _OVERFLOW
     if price == ZERO():
         return _EMPTY
-    if zero_for_one:
-        allowed = _LOWEST() < limit and limit < price
-    else:
-        allowed = price < limit and limit < _HIGHEST()
-    return _OK if allowed else _PRICE_LIMIT
+    low, high = (_LOWEST(), price) if zero_for_one else (price, _HIGHEST())
+    return _OK if low < limit < high else _PRICE_LIMIT
 
 
 @kernel(
@@ -452,7 +449,9 @@ def extend_table(
             break
         stop = ticks[place]
         # Where there is no liquidity, edges change nothing.
-        at_edge = spacing > 0 and liquidity != ZERO() and (edge > stop if zero_for_one else edge < stop)
+        at_edge = (
+            spacing > 0 and liquidity != ZERO() and (edge > stop if zero_for_one else edge < stop)
+        )
         if at_edge:
             stop = edge
             target = load(edges, edge_row)

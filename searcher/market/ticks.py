@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from itertools import accumulate
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 from msgspec import Struct
@@ -104,7 +104,7 @@ _NO_HEAD: Final = Head((-1, -1, 0), 0, 0, 0)
 QuoteKernel: TypeAlias = Callable[..., tuple[int, int, int, bool]]
 
 
-class TickTable(tuple[Tick, ...]):
+class TickTable(tuple[Tick, ...]):  # noqa: SLOT001  what is derived lies in its __dict__
     """The initialised ticks, ascending, with everything that is derived from them alone.
 
     It is immutable; states that share it share its arrays and tables.
@@ -113,18 +113,18 @@ class TickTable(tuple[Tick, ...]):
         ValueError: they do not ascend.
     """
 
-    def __new__(cls, ticks: Iterable[Tick] = ()) -> TickTable:
+    def __new__(cls, ticks: Iterable[Tick] = ()) -> Self:
         """Check the ticks, unless they are a table already."""
-        if isinstance(ticks, TickTable):
+        if isinstance(ticks, cls):
             return ticks
         table = super().__new__(cls, ticks)
-        for here, following in zip(table.index, table.index[1:], strict=False):
+        for here, following in zip(table.indices, table.indices[1:], strict=False):
             if here >= following:
                 raise ValueError(f"expected ascending ticks, found {following} after {here}")
         return table
 
     @cached_property
-    def index(self) -> tuple[int, ...]:
+    def indices(self) -> tuple[int, ...]:
         """The ticks."""
         return tuple(tick.index for tick in self)
 
@@ -141,7 +141,7 @@ class TickTable(tuple[Tick, ...]):
     @cached_property
     def bounds(self) -> FloatArray:
         """The ticks' square-root prices as floats."""
-        return np.array([sqrt_at_tick(tick) / Q96 for tick in self.index], np.float64)
+        return np.array([sqrt_at_tick(tick) / Q96 for tick in self.indices], np.float64)
 
     @cached_property
     def depths(self) -> FloatArray:
@@ -159,14 +159,14 @@ class TickTable(tuple[Tick, ...]):
     @cached_property
     def arrays(self) -> tuple[Ticks, Words]:
         """The ticks as kernels take them: int64[n], and U256[2n] of prices and net liquidities."""
-        ticks = np.array(self.index, np.int64)
+        ticks = np.array(self.indices, np.int64)
         words = pack([0] * len(self) + [tick.liquidity_net for tick in self])
         write_prices(ticks, words)
         return ticks, words
 
     def place(self, tick: int) -> int:
         """Return the place of the last tick that is not above `tick`; -1 when there is none."""
-        return bisect_right(self.index, tick) - 1
+        return bisect_right(self.indices, tick) - 1
 
     def depth_at(self, tick: int) -> int:
         """Return the liquidity that the ticks add up to at a tick."""
@@ -176,7 +176,7 @@ class TickTable(tuple[Tick, ...]):
     def stray(self, spacing: int) -> int | None:
         """Return a tick that is not a multiple of the tick spacing, if there is one."""
         if spacing not in self._spacings:
-            for tick in self.index:
+            for tick in self.indices:
                 if tick % spacing:
                     return tick
             self._spacings.add(spacing)

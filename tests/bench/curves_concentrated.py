@@ -19,13 +19,14 @@ from searcher.kernels.uniswap_v3 import (
     exact_in,
     exact_out,
 )
-from searcher.market.ticks import MOST_ROWS, Tick, TickTable, edges_of
+from searcher.market.ticks import MOST_ROWS, TickTable, edges_of
 
 FEE = 500
 SPACING = 10
 RANGES = 1_000
 AMOUNTS = 512
 REFERENCE = 32
+
 
 class Price(NamedTuple):
     """A place on the curve."""
@@ -40,7 +41,21 @@ class Price(NamedTuple):
     " i8[::1], u8[:,::1], u8[:,::1], u8[:,::1], i8[::1])"
 )
 def many_in(
-    amounts, price, liquidity, tick, fee, spacing, way, row, taken, given, ticks, words, edges, sums, marks
+    amounts,
+    price,
+    liquidity,
+    tick,
+    fee,
+    spacing,
+    way,
+    row,
+    taken,
+    given,
+    ticks,
+    words,
+    edges,
+    sums,
+    marks,
 ):
     total = ZERO()
     for i in range(len(amounts)):
@@ -69,7 +84,21 @@ def many_in(
     " i8[::1], u8[:,::1], u8[:,::1], u8[:,::1], i8[::1])"
 )
 def many_out(
-    amounts, price, liquidity, tick, fee, spacing, way, row, taken, given, ticks, words, edges, sums, marks
+    amounts,
+    price,
+    liquidity,
+    tick,
+    fee,
+    spacing,
+    way,
+    row,
+    taken,
+    given,
+    ticks,
+    words,
+    edges,
+    sums,
+    marks,
 ):
     total = ZERO()
     for i in range(len(amounts)):
@@ -121,7 +150,7 @@ def bench_cases():
     state = reference.ConcentratedState(
         *at,
         reference.TickTable(
-            table.index,
+            table.indices,
             tuple(tick.liquidity_net for tick in table),
             tuple(tick.liquidity_gross for tick in table),
         ),
@@ -133,7 +162,8 @@ def bench_cases():
         sums, marks = book.table(zero_for_one=zero_for_one)
         rows = (len(marks) - MARKS) // 2
         last = int(marks[COUNT]) - 1
-        for name, kernel, slow, plane in (
+        way = "down" if zero_for_one else "up"
+        for name, fast, slow, plane in (
             ("in", many_in, reference.quote_exact_in, 0),
             ("out", many_out, reference.quote_exact_out, rows),
         ):
@@ -143,8 +173,8 @@ def bench_cases():
             arguments = (*at, FEE, SPACING, zero_for_one, *head[1:], ticks, words, edges)
             cases.append(
                 (
-                    f"concentrated exact {name}, {last} segments, {'down' if zero_for_one else 'up'}",
-                    partial(kernel, pack(amounts), *arguments, sums, marks),
+                    f"concentrated exact {name} {way}, {last} segments",
+                    partial(fast, pack(amounts), *arguments, sums, marks),
                     AMOUNTS,
                     partial(_by_reference, slow, state, amounts[:REFERENCE], zero_for_one),
                     REFERENCE,
