@@ -34,6 +34,7 @@ from searcher.kernels.u256 import (
     add_checked,
     constant,
     div,
+    div_up,
     load,
     mul_checked,
     pack,
@@ -157,6 +158,27 @@ def unscale(value: Word, rate: Word, rules: int) -> tuple[bool, Word]:
 
 
 @kernel("Tuple((i8, U256))(u8[:, ::1], i8, i8, U256, i8)")
+def product_term(words: Words, first: int, n: int, d: Word, rules: int) -> tuple[int, Word]:
+    """Return D_P: `D^(n+1) / (n^n * product of the balances)`, in the contract's order."""
+    count, power, d_p = u256(n), ONE(), d
+    for k in range(n):
+        x, fits = load(words, first + k), True
+        if rules & PRODUCT:
+            power = power * count
+        else:
+            fits, x = mul_checked(x, count)
+            if rules & PLUS_ONE:
+                x = x + ONE()
+        fits_too, product = mul_checked(d_p, d)
+        if not (fits and fits_too):
+            return OVERFLOW, ZERO()
+        if x == ZERO():
+            return EMPTY_POOL, ZERO()
+        d_p = div(product, x)
+    return OK, (div(d_p, power) if rules & PRODUCT else d_p)
+
+
+@kernel("Tuple((i8, U256))(u8[:, ::1], i8, i8, U256, i8)")
 def get_d(words: Words, first: int, n: int, amp: Word, rules: int) -> tuple[int, Word]:
     """Return the invariant of `n` scaled balances that stand in rows from `first`."""
     total = ZERO()
@@ -174,28 +196,11 @@ def get_d(words: Words, first: int, n: int, amp: Word, rules: int) -> tuple[int,
     slope = ann - precision(rules)
     if rules & HUNDREDFOLD:
         weighted = div(weighted, HUNDRED())
-    power = ONE()
-    for _ in range(n):
-        power = power * count
     d = total
     for _ in range(ROUNDS):
-        d_p = d
-        for k in range(n):
-            x = load(words, first + k)
-            if not rules & PRODUCT:
-                fits, x = mul_checked(x, count)
-                if rules & PLUS_ONE:
-                    x = x + ONE()
-                if not fits:
-                    return OVERFLOW, ZERO()
-            if x == ZERO():
-                return EMPTY_POOL, ZERO()
-            fits, product = mul_checked(d_p, d)
-            if not fits:
-                return OVERFLOW, ZERO()
-            d_p = div(product, x)
-        if rules & PRODUCT:
-            d_p = div(d_p, power)
+        status, d_p = product_term(words, first, n, d, rules)
+        if status != OK:
+            return status, ZERO()
         fits, shares = mul_checked(d_p, count)
         fits_too, above = add_checked(weighted, shares)
         fits_all, above = mul_checked(above, d)
@@ -387,22 +392,41 @@ def probe(low: Word, high: Word, step: Word) -> Word:
     return low + ((high - low) >> np.int64(1))
 
 
-@kernel("U256(u8[:, ::1], i8, i8, i8, U256)")
-def estimate(pool: Words, rules: int, i: int, j: int, amount: Word) -> Word:
-    """Return an input near the least that pays `amount`; 1 where it is beyond the curve."""
+@kernel("Tuple((b1, U256))(U256, U256)")
+def before_fee(paid: Word, fee: Word) -> tuple[bool, Word]:
+    """Return whether there is one, and the least amount that leaves `paid` of it after the fee."""
+    if fee >= FEES() or paid == ZERO():
+        return False, ZERO()
+    fits, amount = ratio(paid - ONE(), FEES(), FEES() - fee)
+    return fits, amount + ONE()
+
+
+@kernel("U256(u8[:, ::1], i8, i8, i8, U256, i8)")
+def estimate(pool: Words, rules: int, i: int, j: int, amount: Word, exchange: int) -> Word:
+    """Return an input near the least that pays `amount`; 1 where it is beyond the curve.
+
+    Where the fee is constant it is exact but for what Newton's iteration rounds.
+    """
     n = coins(pool)
     xp = HEAD + 2 * n
-    held, fee = load(pool, xp + j), load(pool, FEE)
-    fits, bought = scale(amount, load(pool, HEAD + j), rules)
-    if not fits or fee >= FEES() or bought >= held:
+    held, fee, rate = load(pool, xp + j), load(pool, FEE), load(pool, HEAD + j)
+    on_tokens = exchange == 0 and rules & QUOTE_FEE_ON_TOKENS
+    less = rules & (EXCHANGE_LESS_ONE if exchange else QUOTE_LESS_ONE)
+    fits, fits_too, fits_all, room = True, True, True, amount
+    if on_tokens:
+        fits, room = before_fee(room, fee)
+    fits_too, product = mul_checked(room, rate)
+    room = div_up(product, UNIT())
+    if not on_tokens:
+        fits_all, room = before_fee(room, fee)
+    if less:
+        room = room + ONE()
+    if not (fits and fits_too and fits_all) or room > held:
         return ONE()
-    fits, room = ratio(bought, FEES(), FEES() - fee)
-    if not fits or room + ONE() >= held:
-        return ONE()
-    left = held - room
+    left = held - room + ONE()
     status, x = get_y(pool, xp, n, j, left, i, load(pool, AMP), load(pool, INVARIANT), rules)
     before = load(pool, xp + i)
-    if status != OK or x <= before:
+    if status != OK or x < before:
         return ONE()
     fits, guess = ratio(x - before, UNIT(), load(pool, HEAD + i))
     return select(fits, guess, ZERO()) + ONE()
@@ -419,7 +443,7 @@ def least_input(
         status, seen, paid = exact_in(pool, rules, i, j, x)
         if (seen if exchange == 0 else paid) >= amount and status == OK:
             high, reached = x, True
-        elif status == OK or status == TOO_SMALL:
+        elif status in (OK, TOO_SMALL):
             low = x
         else:
             high, reached, refusal = x, False, status
@@ -437,14 +461,15 @@ def exact_out(pool: Words, rules: int, i: int, j: int, amount: Word) -> tuple[in
     """Return (status, least inputs for which get_dy says, and exchange pays, `amount` or more)."""
     if amount == ZERO():
         return ZERO_AMOUNT, ZERO(), ZERO()
-    guess = estimate(pool, rules, i, j, amount)
+    guess = estimate(pool, rules, i, j, amount, 0)
     status, seen = least_input(pool, rules, i, j, amount, guess, 0)
     if status != OK:
         return status, ZERO(), ZERO()
     same = bool(rules & QUOTE_LESS_ONE) == bool(rules & EXCHANGE_LESS_ONE)
     if same and not rules & QUOTE_FEE_ON_TOKENS:
         return OK, seen, seen
-    status, paid = least_input(pool, rules, i, j, amount, seen, 1)
+    guess = estimate(pool, rules, i, j, amount, 1)
+    status, paid = least_input(pool, rules, i, j, amount, guess, 1)
     return status, seen, paid
 
 

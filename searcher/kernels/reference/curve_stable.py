@@ -1,4 +1,4 @@
-"""Curve's stableswap before StableSwap-NG: every arithmetic that its plain pools and metapools have.
+"""Curve's stableswap before StableSwap-NG: every arithmetic of its plain pools and metapools.
 
 Sources: curvefi/curve-contract (pool-templates and pools), curvefi/curve-factory
 (implementations). All of them solve the same invariant; they differ in the order of divisions, in
