@@ -5,13 +5,16 @@ instructions each. Everything that can be written in terms of these is in `u256`
 Nothing here divides: LLVM's own 256-bit division is bit-serial (0.3 us).
 """
 
+# numba counts an intrinsic's arguments from its signature, used or not; its internals are private.
+# ruff: noqa: ARG001, SLF001
+
 from __future__ import annotations
 
 import operator
 import platform
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -33,7 +36,12 @@ HARDWARE_DIVISION: Final = platform.machine() in {"x86_64", "AMD64"}
 """Whether the processor divides 128 bits by 64 in one instruction."""
 
 
-class U256Type(types.Type):  # type: ignore[misc]  # numba's types are untyped
+def _intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register an intrinsic; to the type checker it stays a function of what kernels pass."""
+    return intrinsic(function)
+
+
+class U256Type(types.Type):
     """An unsigned integer of 256 bits; arithmetic wraps."""
 
     def __init__(self) -> None:
@@ -44,7 +52,7 @@ U256: Final = U256Type()
 
 
 @register_model(U256Type)
-class _U256Model(models.PrimitiveModel):  # type: ignore[misc]
+class _U256Model(models.PrimitiveModel):
     def __init__(self, manager: Any, front_end: Any) -> None:
         super().__init__(manager, front_end, I256)
 
@@ -101,7 +109,7 @@ def _box(_typ: Any, value: Any, c: Any) -> Any:
 
 def _binary(symbol: Any, method: str) -> None:
     @infer_global(symbol)
-    class _Template(ConcreteTemplate):  # type: ignore[misc]
+    class _Template(ConcreteTemplate):
         cases = (signature(U256, U256, U256),)
 
     @lower_builtin(symbol, U256, U256)
@@ -111,7 +119,7 @@ def _binary(symbol: Any, method: str) -> None:
 
 def _compare(symbol: Any, relation: str) -> None:
     @infer_global(symbol)
-    class _Template(ConcreteTemplate):  # type: ignore[misc]
+    class _Template(ConcreteTemplate):
         cases = (signature(types.boolean, U256, U256),)
 
     @lower_builtin(symbol, U256, U256)
@@ -121,7 +129,7 @@ def _compare(symbol: Any, relation: str) -> None:
 
 def _shift(symbol: Any, method: str) -> None:
     @infer_global(symbol)
-    class _Template(ConcreteTemplate):  # type: ignore[misc]
+    class _Template(ConcreteTemplate):
         cases = (signature(U256, U256, types.int64), signature(U256, U256, types.uint64))
 
     def lower(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
@@ -164,14 +172,15 @@ for _symbols, _method in (
 # ---- making and taking apart
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def u256(_context: Any, x: Any) -> Any:
     """Return a non-negative integer of 64 bits, or a literal, as a U256."""
     if not isinstance(x, types.Integer):
         return None
+    extend = "sext" if cast("Any", x).signed else "zext"
 
     def lower(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        return (builder.sext if x.signed else builder.zext)(args[0], I256)
+        return getattr(builder, extend)(args[0], I256)
 
     return U256(x), lower
 
@@ -185,14 +194,14 @@ def constant(value: int) -> Callable[[], Any]:
     if not 0 <= value < 1 << I256.width:
         raise OverflowError(f"{value} does not fit 256 bits")
 
-    @intrinsic  # type: ignore[misc]
+    @_intrinsic
     def known(_context: Any) -> Any:
         return U256(), lambda _context, _builder, _sig, _args: ir.Constant(I256, value)
 
-    return known  # type: ignore[no-any-return]
+    return known
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def limb(_context: Any, x: Any, k: Any) -> Any:
     """Return the 64 bits of `x` from bit `64 * k` on, as uint64."""
 
@@ -203,7 +212,7 @@ def limb(_context: Any, x: Any, k: Any) -> Any:
     return types.uint64(U256, types.int64), lower
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def from_limbs(_context: Any, l3: Any, l2: Any, l1: Any, l0: Any) -> Any:
     """Return the U256 of four uint64, most significant first."""
 
@@ -224,7 +233,7 @@ def _place(context: Any, builder: Any, array_type: Any, array: Any, row: Any) ->
     return builder.bitcast(at, I256.as_pointer())
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def load(_context: Any, array: Any, row: Any) -> Any:
     """Return a row of a C-contiguous uint64[n, 4]: limbs, least significant first. Unchecked."""
 
@@ -234,7 +243,7 @@ def load(_context: Any, array: Any, row: Any) -> Any:
     return U256(array, types.int64), lower
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def store(_context: Any, array: Any, row: Any, value: Any) -> Any:
     """Write a row of a C-contiguous uint64[n, 4]. Unchecked."""
 
@@ -248,7 +257,7 @@ def store(_context: Any, array: Any, row: Any, value: Any) -> Any:
 # ---- bits
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def bit_length(_context: Any, x: Any) -> Any:
     """Return the number of bits of `x` (int64); 0 for 0."""
 
@@ -260,7 +269,7 @@ def bit_length(_context: Any, x: Any) -> Any:
     return types.int64(U256), lower
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def leading_zeros(_context: Any, x: Any) -> Any:
     """Return how many of a uint64's upper bits are 0 (uint64); 64 for 0."""
 
@@ -271,7 +280,7 @@ def leading_zeros(_context: Any, x: Any) -> Any:
     return types.uint64(types.uint64), lower
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def sar(_context: Any, x: Any, bits: Any) -> Any:
     """Return `x` shifted right as a two's complement number; beyond 255 bits, its sign."""
 
@@ -283,7 +292,7 @@ def sar(_context: Any, x: Any, bits: Any) -> Any:
     return U256(U256, types.int64), lower
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def slt(_context: Any, a: Any, b: Any) -> Any:
     """Return whether `a < b` as two's complement numbers."""
 
@@ -293,7 +302,7 @@ def slt(_context: Any, a: Any, b: Any) -> Any:
     return types.boolean(U256, U256), lower
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def select(_context: Any, condition: Any, a: Any, b: Any) -> Any:
     """Return `a` where the condition holds, else `b`, without a branch."""
 
@@ -306,7 +315,7 @@ def select(_context: Any, condition: Any, a: Any, b: Any) -> Any:
 # ---- wide products, and the one division that hardware does
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def mul128(_context: Any, a: Any, b: Any) -> Any:
     """Return the 128-bit product of two uint64: (high, low)."""
     pair = types.UniTuple(types.uint64, 2)
@@ -319,7 +328,7 @@ def mul128(_context: Any, a: Any, b: Any) -> Any:
     return pair(types.uint64, types.uint64), lower
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def mul512(_context: Any, a: Any, b: Any) -> Any:
     """Return the 512-bit product of two U256: (high, low)."""
     pair = types.UniTuple(U256, 2)
@@ -332,7 +341,7 @@ def mul512(_context: Any, a: Any, b: Any) -> Any:
     return pair(U256, U256), lower
 
 
-@intrinsic  # type: ignore[misc]
+@_intrinsic
 def divq(_context: Any, high: Any, low: Any, divisor: Any) -> Any:
     """Divide 128 bits by 64 with x86-64's instruction: (quotient, remainder), all uint64.
 

@@ -20,6 +20,10 @@ from searcher.domain.registry import did_you_mean
 from searcher.domain.units import I256_BITS, U256_BITS, Address, Hash32, address, hash32
 
 S = TypeVar("S", bound=msgspec.Struct)
+_TEXTS: dict[Any, tuple[Callable[[str], Any], str]] = {
+    Address: (address, "an address: 0x and 40 hex digits"),
+    Hash32: (hash32, "a hash: 0x and 64 hex digits"),
+}
 _Read = Callable[[str, Any], Any]
 
 
@@ -27,27 +31,26 @@ class MalformedState(ValueError):
     """A field of a state is missing, unknown, or not what it must be; the message has its path."""
 
 
-def state_from(kind: type[S], raw: Any) -> S:
+def state_from(kind: type[S], raw: Any, path: str = "state") -> S:
     """Build a pool's state from a plain dict.
 
     Args:
         kind: the protocol's state, a frozen struct whose `__post_init__` raises ValueError for
             values that contradict each other.
         raw: the dict, as `json.loads` gives it.
+        path: what the whole is called in errors.
 
     Raises:
         MalformedState: which field, what was expected, what was found.
     """
-    return typing.cast("S", _reader(kind)("state", raw))
+    return typing.cast("S", _reader(kind)(path, raw))
 
 
 @cache
 def _reader(kind: Any) -> _Read:
     origin, args = get_origin(kind), get_args(kind)
-    if kind is Address:
-        return _parsed(address, "an address: 0x and 40 hex digits")
-    if kind is Hash32:
-        return _parsed(hash32, "a hash: 0x and 64 hex digits")
+    if kind in _TEXTS:
+        return _parsed(*_TEXTS[kind])
     if origin is Annotated:
         return _annotated(args)
     if isinstance(kind, NewType):
