@@ -51,6 +51,9 @@ class Reverted(Exception):
         self.reason = reason
         self.data = data
 
+    def __str__(self) -> str:
+        return self.reason
+
 
 class LocalEvm:
     """An empty chain under the rules of Cancun.
