@@ -194,8 +194,15 @@ def bought_left(meta: Words, rules: int, i: int, sold: Word) -> tuple[int, Word]
 
 
 @kernel("Tuple((i8, U256))(u8[:, ::1], i8, u8[:, ::1], i8, i8, i8, U256, i8)")
-def seen_underlying(
-    meta: Words, rules: int, base: Words, base_rules: int, i: int, j: int, amount: Word, by_rate: int
+def seen_underlying(  # noqa: PLR0917  kernels take arguments by place
+    meta: Words,
+    rules: int,
+    base: Words,
+    base_rules: int,
+    i: int,
+    j: int,
+    amount: Word,
+    by_rate: int,
 ) -> tuple[int, Word]:
     """Return (status, get_dy_underlying) between the metapool's coin and one of the base pool."""
     own = rules & ~BY_MULTIPLIER if by_rate else rules | BY_MULTIPLIER
@@ -232,7 +239,7 @@ def seen_underlying(
 
 
 @kernel("Tuple((i8, U256))(u8[:, ::1], i8, u8[:, ::1], i8, i8, i8, U256)")
-def paid_underlying(
+def paid_underlying(  # noqa: PLR0917  kernels take arguments by place
     meta: Words, rules: int, base: Words, base_rules: int, i: int, j: int, amount: Word
 ) -> tuple[int, Word]:
     """Return (status, exchange_underlying) between the metapool's coin and one of the base pool."""
@@ -255,8 +262,15 @@ def paid_underlying(
 
 
 @kernel("Tuple((i8, U256, U256))(u8[:, ::1], i8, u8[:, ::1], i8, i8, i8, U256, i8)")
-def underlying_in(
-    meta: Words, rules: int, base: Words, base_rules: int, i: int, j: int, amount: Word, by_rate: int
+def underlying_in(  # noqa: PLR0917  kernels take arguments by place
+    meta: Words,
+    rules: int,
+    base: Words,
+    base_rules: int,
+    i: int,
+    j: int,
+    amount: Word,
+    by_rate: int,
 ) -> tuple[int, Word, Word]:
     """Return (status, what get_dy_underlying says, what exchange_underlying pays)."""
     if i > 0 and j > 0:
@@ -269,7 +283,7 @@ def underlying_in(
 
 
 @kernel("Tuple((i8, U256))(u8[:, ::1], i8, u8[:, ::1], i8, i8, i8, U256, i8, U256, i8)")
-def least_underlying(
+def least_underlying(  # noqa: PLR0917  kernels take arguments by place
     meta: Words,
     rules: int,
     base: Words,
@@ -302,18 +316,21 @@ def least_underlying(
 
 
 @kernel("Tuple((i8, U256, U256))(u8[:, ::1], i8, u8[:, ::1], i8, i8, i8, U256, i8)")
-def underlying_out(
-    meta: Words, rules: int, base: Words, base_rules: int, i: int, j: int, amount: Word, by_rate: int
+def underlying_out(  # noqa: PLR0917  kernels take arguments by place
+    meta: Words,
+    rules: int,
+    base: Words,
+    base_rules: int,
+    i: int,
+    j: int,
+    amount: Word,
+    by_rate: int,
 ) -> tuple[int, Word, Word]:
     """Return (status, least inputs for which view says, and exchange pays, `amount` or more)."""
     if amount == ZERO():
         return ZERO_AMOUNT, ZERO(), ZERO()
-    status, seen = least_underlying(
-        meta, rules, base, base_rules, i, j, amount, by_rate, ONE(), 0
-    )
+    status, seen = least_underlying(meta, rules, base, base_rules, i, j, amount, by_rate, ONE(), 0)
     if status != OK:
         return status, ZERO(), ZERO()
-    status, paid = least_underlying(
-        meta, rules, base, base_rules, i, j, amount, by_rate, seen, 1
-    )
+    status, paid = least_underlying(meta, rules, base, base_rules, i, j, amount, by_rate, seen, 1)
     return status, seen, paid

@@ -125,7 +125,8 @@ def ratio(a: Word, b: Word, below: Word) -> tuple[bool, Word]:
 @kernel("i8(u8[:, ::1])")
 def coins(pool: Words) -> int:
     """Return how many coins a pool has."""
-    return np.int64((pool.shape[0] - HEAD) // 3)
+    count: int = (pool.shape[0] - HEAD) // 3
+    return count
 
 
 @kernel("U256(i8)")
@@ -179,7 +180,7 @@ def product_term(words: Words, first: int, n: int, d: Word, rules: int) -> tuple
 
 
 @kernel("Tuple((i8, U256))(u8[:, ::1], i8, i8, U256, i8)")
-def get_d(words: Words, first: int, n: int, amp: Word, rules: int) -> tuple[int, Word]:
+def get_d(words: Words, first: int, n: int, amp: Word, rules: int) -> tuple[int, Word]:  # noqa: C901  the contract's own steps
     """Return the invariant of `n` scaled balances that stand in rows from `first`."""
     total = ZERO()
     for k in range(n):
@@ -223,7 +224,7 @@ def get_d(words: Words, first: int, n: int, amp: Word, rules: int) -> tuple[int,
 
 
 @kernel("Tuple((i8, U256))(u8[:, ::1], i8, i8, i8, U256, i8, U256, U256, i8)")
-def get_y(
+def get_y(  # noqa: C901, PLR0912, PLR0917  the contract's own steps, by place
     words: Words, first: int, n: int, i: int, x: Word, j: int, amp: Word, d: Word, rules: int
 ) -> tuple[int, Word]:
     """Return what coin `j` must hold, scaled, when coin `i` holds `x`.
@@ -347,7 +348,7 @@ def pays(pool: Words, rules: int, j: int, y: Word, fee: Word) -> tuple[int, Word
 
 
 @kernel("Tuple((i8, U256))(U256, U256, U256, U256, U256, U256)")
-def swap_fee(
+def swap_fee(  # noqa: PLR0917  kernels take arguments by place
     before: Word, after: Word, held: Word, left: Word, fee: Word, multiplier: Word
 ) -> tuple[int, Word]:
     """Return the fee for what the sold and the bought coin hold before and after, scaled."""
@@ -402,7 +403,7 @@ def before_fee(paid: Word, fee: Word) -> tuple[bool, Word]:
 
 
 @kernel("U256(u8[:, ::1], i8, i8, i8, U256, i8)")
-def estimate(pool: Words, rules: int, i: int, j: int, amount: Word, exchange: int) -> Word:
+def estimate(pool: Words, rules: int, i: int, j: int, amount: Word, exchange: int) -> Word:  # noqa: PLR0917  kernels take arguments by place
     """Return an input near the least that pays `amount`; 1 where it is beyond the curve.
 
     Where the fee is constant it is exact but for what Newton's iteration rounds.
@@ -433,7 +434,7 @@ def estimate(pool: Words, rules: int, i: int, j: int, amount: Word, exchange: in
 
 
 @kernel("Tuple((i8, U256))(u8[:, ::1], i8, i8, i8, U256, U256, i8)")
-def least_input(
+def least_input(  # noqa: PLR0917  kernels take arguments by place
     pool: Words, rules: int, i: int, j: int, amount: Word, guess: Word, exchange: int
 ) -> tuple[int, Word]:
     """Return the least input for which view (0) or exchange (1) pays at least `amount`."""

@@ -37,7 +37,8 @@ class Rules(NamedTuple):
     has. `by_multiplier`: whole-number multipliers (`rate / 1e18`) scale, not rates.
     `quote_less_one`, `exchange_less_one`: the view, or the exchange, gives one scaled unit less
     than the invariant allows. `quote_fee_on_tokens`: the view takes the fee after it has come back
-    to smallest units; the exchange always before.
+    to smallest units; the exchange always before. `recomputes_balances`: the exchange stores what
+    the scaled balances come back to, instead of adding and subtracting what moved.
     """
 
     d_form: int = D_PRODUCT
@@ -47,6 +48,7 @@ class Rules(NamedTuple):
     quote_less_one: bool = True
     quote_fee_on_tokens: bool = False
     exchange_less_one: bool = True
+    recomputes_balances: bool = False
 
 
 class Pool(NamedTuple):
@@ -180,11 +182,28 @@ def exact_in(pool: Pool, i: int, j: int, amount: int) -> tuple[int, int]:
     Raises:
         SwapRefused: one of them would revert.
     """
-    rules, xp = pool.rules, scaled(pool, pool.balances)
-    d = get_d(xp, pool.amp, rules)
-    x = fits(xp[i] + _scale(pool, i, amount))
-    y = get_y([*xp[:i], x, *xp[i + 1 :]], j, pool.amp, d, rules)
+    xp, x, y, d = _moved(pool, i, j, amount)
     return pays(pool, j, xp[j] - y, _swap_fee(pool, (xp[i], x), (xp[j], y)), d)
+
+
+def exchange(pool: Pool, i: int, j: int, amount: int) -> tuple[int, tuple[int, ...]]:
+    """Return what exchange pays, and the balances that the pool then keeps for its liquidity.
+
+    Raises:
+        SwapRefused: it would revert.
+    """
+    xp, x, y, d = _moved(pool, i, j, amount)
+    room = _less(xp[j] - y, d, less_one=pool.rules.exchange_less_one)
+    fee = fits(room * _swap_fee(pool, (xp[i], x), (xp[j], y))) // FEE_UNIT
+    admin = fits(fee * pool.admin_fee) // FEE_UNIT
+    paid, balances = unscaled(pool, j, room - fee), list(pool.balances)
+    if pool.rules.recomputes_balances:
+        balances[i] = unscaled(pool, i, x)
+        balances[j] = unscaled(pool, j, fits(y + fee - admin))
+    else:
+        balances[i] = fits(balances[i] + amount)
+        balances[j] = subtract(balances[j], paid + unscaled(pool, j, admin))
+    return paid, tuple(balances)
 
 
 def pays(pool: Pool, j: int, room: int, fee: int, d: int) -> tuple[int, int]:
@@ -245,6 +264,14 @@ def unscaled(pool: Pool, k: int, value: int) -> int:
     if pool.rules.by_multiplier:
         return ratio(value, pool.rates[k] // PRECISION)
     return ratio(value * PRECISION, pool.rates[k])
+
+
+def _moved(pool: Pool, i: int, j: int, amount: int) -> tuple[list[int], int, int, int]:
+    """Return the scaled balances, what both coins must hold after a sale, and the invariant."""
+    xp = scaled(pool, pool.balances)
+    d = get_d(xp, pool.amp, pool.rules)
+    x = fits(xp[i] + _scale(pool, i, amount))
+    return xp, x, get_y([*xp[:i], x, *xp[i + 1 :]], j, pool.amp, d, pool.rules), d
 
 
 def _paid(pay: Callable[[int], int], x: int) -> int:
