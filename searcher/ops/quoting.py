@@ -87,7 +87,7 @@ def read_pool(
         around = _object(whole.get("block", {}), "block")
         moving = _object(around.get("volatile", {}), "block.volatile")
         _only(moving, kind.volatile, "block.volatile")
-        named = state_from(_Block, {k: v for k, v in around.items() if k != "volatile"})
+        named = state_from(_Block, {k: v for k, v in around.items() if k != "volatile"}, "block")
         state = state_from(kind.State, {**_object(whole["state"], "state"), **moving})
     except MalformedState as error:
         raise Misconfigured(f"{file}: {error}") from error
