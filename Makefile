@@ -11,7 +11,7 @@ KERNEL_STAMP := .venv/.kernels
 KERNELS := $(shell find searcher/kernels -name '*.py')
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV_STAMP) $(NODE_STAMP) $(KERNEL_STAMP) ## install what is locked, compile the kernels
 
