@@ -4,8 +4,12 @@ A pool is one array of U256 rows, made by `rows` and completed once per state by
 invariant does not depend on the swap. Every kernel returns a `Status` first and never wraps.
 """
 
+# A kernel takes flat arguments, and says at each step where the contract would revert.
+# ruff: noqa: C901, PLR0912, PLR0917
+
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,6 +26,7 @@ from searcher.kernels.u256 import (
     bit_length,
     constant,
     div,
+    from_float,
     load,
     mul_checked,
     pack,
@@ -47,12 +52,13 @@ _WAD = constant(10**18)
 _FEE_UNIT = constant(10**10)
 _ADMIN_FEE = constant(5 * 10**9)
 _A_PRECISION = constant(100)
-_TWO = constant(2)
 _FOUR = constant(4)
+_MARGIN = constant(16)
 _ROUNDS: Final = 255
 _SECANT_ROUNDS: Final = 8
 _WAD_BITS: Final = 60
 _SMALL: Final = 126
+_NARROW: Final = 104
 _ORACLE_BITS: Final = 128
 
 _OK: Final = int(Status.OK)
@@ -94,7 +100,7 @@ def rows(
 
 
 @kernel("Tuple((i8, U256))(U256, U256, U256)")
-def _portion(a: Word, b: Word, d: Word) -> tuple[int, Word]:
+def portion(a: Word, b: Word, d: Word) -> tuple[int, Word]:
     """Return `a * b // d` where the product fits and `d` is not zero."""
     fits, product = mul_checked(a, b)
     if not fits or d == ZERO():
@@ -111,7 +117,7 @@ def _power(base: Word, exponent: int) -> Word:
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, U256)")
-def _invariant(sides: Words, first: int, n: int, amp: Word) -> tuple[int, Word]:
+def invariant(sides: Words, first: int, n: int, amp: Word) -> tuple[int, Word]:
     """Return get_D of the rows from `first` on."""
     total = ZERO()
     for k in range(first, first + n):
@@ -156,8 +162,39 @@ def _invariant(sides: Words, first: int, n: int, amp: Word) -> tuple[int, Word]:
     return _NO_CONVERGENCE, ZERO()
 
 
+@kernel("Tuple((b1, U256))(U256, U256, U256)")
+def _settled(b: Word, c: Word, d: Word) -> tuple[bool, Word]:
+    """Return whether the contract's rounds are known to end, without a revert, at a number; and it.
+
+    The rounds are Newton's for f(y) = y^2 + (b - d) y - c from y = d, rounded down. From any y they
+    give r = floor(root) or more, and they stop at the first step of at most 1. With e = y - (r + 1)
+    a step gives more than r only where e^2 >= f(r + 1). So if f(r + 1) > 4, such a step is longer
+    than 1, and the only stop is r. The bounds on bits keep every round far from overflow and from
+    255 rounds, since each at least halves the distance to the root.
+
+    The root is found in doubles, improved by one exact round, and proven by f(r) <= 0 < f(r + 1).
+    """
+    if bit_length(d) > _NARROW or bit_length(b) > _NARROW or bit_length(c) > 2 * _NARROW:
+        return False, ZERO()
+    linear, square = to_float(b) - to_float(d), to_float(c)
+    spread = math.sqrt(linear * linear + 4.0 * square)
+    guess = 2.0 * square / (linear + spread) if linear > 0.0 else 0.5 * (spread - linear)
+    if not 2.0**20 < guess < to_float(d) * 2.0**10:
+        return False, ZERO()
+    y = from_float(guess * (1.0 + 2.0**-46))
+    below = y + y + b
+    if below <= d + _MARGIN():
+        return False, ZERO()
+    y = div(y * y + c, below - d)
+    if y * (y + b) > y * d + c:
+        y -= ONE()
+    over, under = y * (y + b), y * d + c
+    after = over + y + y + ONE() + b
+    return over <= under and after > under + d + _FOUR() and y + y + b > d + _MARGIN(), y
+
+
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, i8, i8, U256, U256, U256)")
-def _side(
+def side(
     sides: Words, first: int, n: int, missing: int, changed: int, x: Word, amp: Word, d: Word
 ) -> tuple[int, Word]:
     """Return the balance `missing` that keeps `d`, with `x` in the place of `changed`."""
@@ -189,6 +226,9 @@ def _side(
     fits, b = add_checked(total, div(b, ann))
     if not fits:
         return _OVERFLOW, ZERO()
+    ends, y = _settled(b, c, d)
+    if ends:
+        return _OK, y
     # Below these bounds nothing in a round can overflow, and plain words are much faster.
     small = bit_length(d) <= _SMALL and bit_length(b) <= _SMALL and bit_length(c) <= 2 * _SMALL
     y = d
@@ -232,12 +272,12 @@ def prepare(pool: Words) -> int:
             return _OVERFLOW
         store(pool, SIDES + k, div(x, _WAD()))
     amp, view_amp = load(pool, AMP), load(pool, VIEW_AMP)
-    status, d = _invariant(pool, SIDES, n, view_amp)
+    status, d = invariant(pool, SIDES, n, view_amp)
     if status != _OK:
         return status
     store(pool, VIEW_D, d)
     if amp != view_amp:
-        status, d = _invariant(pool, SIDES, n, amp)
+        status, d = invariant(pool, SIDES, n, amp)
     store(pool, D, d)
     return status
 
@@ -277,7 +317,7 @@ def _oracles_exactly(
 
 
 @kernel("i8(u8[:,::1], i8, i8, i8, U256, i8, U256, U256, U256)")
-def _oracles(
+def oracles(
     sides: Words, first: int, n: int, i: int, x: Word, j: int, y: Word, amp: Word, d: Word
 ) -> int:
     """Return where upkeep_oracles() would revert, with `x` and `y` in the places `i` and `j`."""
@@ -306,7 +346,7 @@ def _oracles(
 
 
 @kernel("Tuple((i8, U256))(U256, U256, U256, U256)")
-def _dynamic_fee(xpi: Word, xpj: Word, fee: Word, multiplier: Word) -> tuple[int, Word]:
+def dynamic_fee(xpi: Word, xpj: Word, fee: Word, multiplier: Word) -> tuple[int, Word]:
     """Return the fee for these two balances: `fee` on peg, up to `multiplier` times off it."""
     if multiplier <= _FEE_UNIT():
         return _OK, fee
@@ -349,12 +389,14 @@ def _swap(
     status = _places(n, i, j)
     if status != _OK:
         return status, ZERO(), ZERO(), ZERO(), ZERO()
+    if d == ZERO():
+        return _EMPTY, ZERO(), ZERO(), ZERO(), ZERO()
     xpi, xpj = load(pool, SIDES + i), load(pool, SIDES + j)
     fits1, x = mul_checked(dx, load(pool, SIDES + n + i))
     fits2, x = add_checked(xpi, div(x, _WAD()))
     if not (fits1 and fits2):
         return _OVERFLOW, ZERO(), ZERO(), ZERO(), ZERO()
-    status, y = _side(pool, SIDES, n, j, i, x, amp, d)
+    status, y = side(pool, SIDES, n, j, i, x, amp, d)
     if status != _OK:
         return status, ZERO(), ZERO(), ZERO(), ZERO()
     if xpj <= y:
@@ -364,7 +406,7 @@ def _swap(
     fits2, middle_j = add_checked(xpj, y)
     if not (fits1 and fits2):
         return _OVERFLOW, ZERO(), ZERO(), ZERO(), ZERO()
-    status, rate = _dynamic_fee(
+    status, rate = dynamic_fee(
         middle_i >> np.int64(1), middle_j >> np.int64(1), load(pool, FEE), load(pool, MULTIPLIER)
     )
     if status != _OK:
@@ -374,20 +416,20 @@ def _swap(
     fits2, net = sub_checked(gross, fee)
     if not (fits1 and fits2):
         return _OVERFLOW, ZERO(), ZERO(), ZERO(), ZERO()
-    status, net = _portion(net, _WAD(), load(pool, SIDES + n + j))
+    status, net = portion(net, _WAD(), load(pool, SIDES + n + j))
     return status, net, fee, x, y
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, U256)")
 def exact_in(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word]:
-    """Return get_dy: what the view says that `dx` of coin `i` pays."""
+    """Return what get_dy() says that `dx` of coin `i` pays."""
     status, net, _, _, _ = _swap(pool, i, j, dx, load(pool, VIEW_AMP), load(pool, VIEW_D))
     return status, net
 
 
 @kernel("Tuple((i8, U256, U256))(u8[:,::1], i8, i8, U256)")
 def exchange(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word, Word]:
-    """Return what exchange() pays for `dx` of coin `i`, and the admin's share of coin `j`."""
+    """Return what the pool pays for `dx` of coin `i`, and the admin's share of coin `j`."""
     n = coins(pool)
     status = _places(n, i, j)
     if status != _OK:
@@ -403,7 +445,7 @@ def exchange(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word, Word]:
     if not (fits1 and fits2):
         return _OVERFLOW, ZERO(), ZERO()
     share = div(share, load(pool, SIDES + n + j))
-    status = _oracles(pool, SIDES, n, i, x, j, y, amp, d)
+    status = oracles(pool, SIDES, n, i, x, j, y, amp, d)
     if status != _OK:
         return status, ZERO(), ZERO()
     return _OK, net, share
@@ -411,32 +453,34 @@ def exchange(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word, Word]:
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, U256)")
 def exact_out(pool: Words, i: int, j: int, dy: Word) -> tuple[int, Word]:
-    """Return get_dx: the view's estimate of the input that pays `dy`."""
+    """Return what get_dx() says that has to be put in for `dy` of coin `j`."""
     n = coins(pool)
     status = _places(n, i, j)
     if status != _OK:
         return status, ZERO()
+    if load(pool, VIEW_D) == ZERO():
+        return _EMPTY, ZERO()
     xpi, xpj = load(pool, SIDES + i), load(pool, SIDES + j)
     fits, net = mul_checked(dy, load(pool, SIDES + n + j))
     if not fits:
         return _OVERFLOW, ZERO()
     net = div(net, _WAD()) + ONE()
-    status, rate = _dynamic_fee(xpi, xpj, load(pool, FEE), load(pool, MULTIPLIER))
+    status, rate = dynamic_fee(xpi, xpj, load(pool, FEE), load(pool, MULTIPLIER))
     if status != _OK:
         return status, ZERO()
     if rate > _FEE_UNIT():
         return _OVERFLOW, ZERO()
-    status, gross = _portion(net, _FEE_UNIT(), _FEE_UNIT() - rate)
+    status, gross = portion(net, _FEE_UNIT(), _FEE_UNIT() - rate)
     if status != _OK:
         return status, ZERO()
     if gross > xpj:
         return _NO_LIQUIDITY, ZERO()
-    status, x = _side(pool, SIDES, n, i, j, xpj - gross, load(pool, VIEW_AMP), load(pool, VIEW_D))
+    status, x = side(pool, SIDES, n, i, j, xpj - gross, load(pool, VIEW_AMP), load(pool, VIEW_D))
     if status != _OK:
         return status, ZERO()
     if x < xpi:
         return _TOO_SMALL, ZERO()
-    return _portion(x - xpi, _WAD(), load(pool, SIDES + n + i))
+    return portion(x - xpi, _WAD(), load(pool, SIDES + n + i))
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, U256)")
@@ -449,9 +493,7 @@ def _paid(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word]:
 
 
 @kernel("Tuple((i8, U256, U256))(u8[:,::1], i8, i8, U256, U256, U256)")
-def _secant(
-    pool: Words, i: int, j: int, dy: Word, x: Word, paid: Word
-) -> tuple[int, Word, Word]:
+def _secant(pool: Words, i: int, j: int, dy: Word, x: Word, paid: Word) -> tuple[int, Word, Word]:
     """Come near the input that pays `dy`; return it and what it pays."""
     x0, paid0 = ZERO(), ZERO()
     for _ in range(_SECANT_ROUNDS):
@@ -459,7 +501,7 @@ def _secant(
             break
         slope_in = x - x0 if x > x0 else x0 - x
         slope_out = paid - paid0 if paid > paid0 else paid0 - paid
-        status, shift = _portion(dy - paid if dy > paid else paid - dy, slope_in, slope_out)
+        status, shift = portion(dy - paid if dy > paid else paid - dy, slope_in, slope_out)
         if status != _OK:
             return status, ZERO(), ZERO()
         if shift == ZERO():
@@ -550,7 +592,7 @@ def marginal_rate(pool: Words, i: int, j: int, dx: Word) -> tuple[int, float]:
     fits, after = add_checked(xpi, div(scaled, _WAD()))
     if not fits:
         return _OVERFLOW, 0.0
-    status, other = _side(pool, SIDES, n, j, i, after, amp, d)
+    status, other = side(pool, SIDES, n, j, i, after, amp, d)
     if status != _OK:
         return status, 0.0
     x, y, whole = to_float(after), to_float(other), to_float(d)
@@ -573,7 +615,11 @@ def marginal_rate(pool: Words, i: int, j: int, dx: Word) -> tuple[int, float]:
         on_peg = (multiplier - 1.0) * 4.0 * a * b / (total * total)
         # d(ab / (a + b)^2) with da = 1/2 and db = -slope / 2
         change = (
-            (multiplier - 1.0) * 4.0 * (b - a) * (b * 0.5 + a * slope * 0.5) / (total * total * total)
+            (multiplier - 1.0)
+            * 4.0
+            * (b - a)
+            * (b * 0.5 + a * slope * 0.5)
+            / (total * total * total)
         )
         fee = fee * multiplier / (on_peg + 1.0)
         bend = -fee * change / (on_peg + 1.0)
@@ -581,220 +627,3 @@ def marginal_rate(pool: Words, i: int, j: int, dx: Word) -> tuple[int, float]:
     net = slope * (1.0 - fee) - gross * bend
     rate_in, rate_out = load(pool, SIDES + n + i), load(pool, SIDES + n + j)
     return _OK, net * to_float(rate_in) / to_float(rate_out)
-
-
-# ---- liquidity: what a metapool asks of its base pool
-
-
-@kernel("Tuple((i8, U256))(u8[:,::1])")
-def virtual_price(pool: Words) -> tuple[int, Word]:
-    """Return get_virtual_price(): the invariant per LP token, times 1e18."""
-    supply = load(pool, SUPPLY)
-    if supply == ZERO():
-        return _EMPTY, ZERO()
-    return _portion(load(pool, D), _WAD(), supply)
-
-
-@kernel("Tuple((i8, U256))(U256, i8)")
-def _base_fee(fee: Word, n: int) -> tuple[int, Word]:
-    return _portion(fee, u256(n), u256(4 * (n - 1)))
-
-
-@kernel("i8(u8[:,::1], u8[:,::1], i8, U256, b1)")
-def _moved(pool: Words, work: Words, k: int, amount: Word, deposit: bool) -> int:
-    """Fill `work`: n scaled balances, then n balances, after a change of coin `k` alone."""
-    n = coins(pool)
-    for m in range(n):
-        balance = load(pool, SIDES + 2 * n + m)
-        if m == k:
-            fits, balance = (
-                add_checked(balance, amount) if deposit else sub_checked(balance, amount)
-            )
-            if not fits:
-                return _OVERFLOW
-        store(work, n + m, balance)
-    for m in range(n):
-        fits, x = mul_checked(load(pool, SIDES + n + m), load(work, n + m))
-        if not fits:
-            return _OVERFLOW
-        store(work, m, div(x, _WAD()))
-    return _OK
-
-
-@kernel("i8(u8[:,::1], u8[:,::1], U256, U256)")
-def _take_fees(pool: Words, work: Words, d0: Word, d1: Word) -> int:
-    """Take from `work` the fees of an imbalance that moves the invariant from `d0` to `d1`."""
-    n = coins(pool)
-    multiplier = load(pool, MULTIPLIER)
-    status, base_fee = _base_fee(load(pool, FEE), n)
-    if status != _OK:
-        return status
-    fits, mean = add_checked(d0, d1)
-    if not fits:
-        return _OVERFLOW
-    mean = div(mean, u256(n))
-    for m in range(n):
-        rate, old, new = load(pool, SIDES + n + m), load(pool, SIDES + 2 * n + m), load(work, n + m)
-        status, ideal = _portion(d1, old, d0)
-        if status != _OK:
-            return status
-        fits1, both = add_checked(old, new)
-        fits2, both = mul_checked(rate, both)
-        if not (fits1 and fits2):
-            return _OVERFLOW
-        status, share = _dynamic_fee(div(both, _WAD()), mean, base_fee, multiplier)
-        if status != _OK:
-            return status
-        fits, fee = mul_checked(share, ideal - new if ideal > new else new - ideal)
-        if not fits:
-            return _OVERFLOW
-        fits, kept = sub_checked(new, div(fee, _FEE_UNIT()))
-        if not fits:
-            return _OVERFLOW
-        store(work, n + m, kept)
-    for m in range(n):
-        fits, x = mul_checked(load(pool, SIDES + n + m), load(work, n + m))
-        if not fits:
-            return _OVERFLOW
-        store(work, m, div(x, _WAD()))
-    return _OK
-
-
-@kernel("Tuple((i8, U256))(u8[:,::1], i8, U256, b1)")
-def token_amount(pool: Words, k: int, amount: Word, deposit: bool) -> tuple[int, Word]:
-    """Return calc_token_amount of coin `k` alone: LP tokens minted, or burnt for a withdrawal."""
-    n = coins(pool)
-    work = np.empty((2 * n, 4), np.uint64)
-    amp, d0, supply = load(pool, VIEW_AMP), load(pool, VIEW_D), load(pool, SUPPLY)
-    status = _moved(pool, work, k, amount, deposit)
-    if status != _OK:
-        return status, ZERO()
-    status, d1 = _invariant(work, 0, n, amp)
-    if status != _OK or supply == ZERO():
-        return status, d1
-    status = _take_fees(pool, work, d0, d1)
-    if status != _OK:
-        return status, ZERO()
-    status, d2 = _invariant(work, 0, n, amp)
-    if status != _OK:
-        return status, ZERO()
-    fits, change = sub_checked(d2, d0) if deposit else sub_checked(d0, d2)
-    if not fits:
-        return _OVERFLOW, ZERO()
-    return _portion(change, supply, d0)
-
-
-@kernel("Tuple((i8, U256))(u8[:,::1], i8, U256)")
-def deposit_one(pool: Words, k: int, amount: Word) -> tuple[int, Word]:
-    """Return the LP tokens that add_liquidity() mints for coin `k` alone."""
-    n = coins(pool)
-    work = np.empty((2 * n, 4), np.uint64)
-    amp, d0, supply = load(pool, AMP), load(pool, D), load(pool, SUPPLY)
-    if supply == ZERO():
-        return _ZERO_AMOUNT, ZERO()
-    status = _moved(pool, work, k, amount, True)
-    if status != _OK:
-        return status, ZERO()
-    status, d1 = _invariant(work, 0, n, amp)
-    if status != _OK:
-        return status, ZERO()
-    if d1 <= d0:
-        return _TOO_SMALL, ZERO()
-    status = _take_fees(pool, work, d0, d1)
-    if status != _OK:
-        return status, ZERO()
-    status, d2 = _invariant(work, 0, n, amp)
-    if status != _OK:
-        return status, ZERO()
-    fits, change = sub_checked(d2, d0)
-    if not fits:
-        return _OVERFLOW, ZERO()
-    status, minted = _portion(supply, change, d0)
-    if status != _OK:
-        return status, ZERO()
-    status = _oracles(work, 0, n, -1, ZERO(), -1, ZERO(), amp, d2)
-    if status != _OK:
-        return status, ZERO()
-    fits, _ = add_checked(supply, minted)
-    return (_OK if fits else _OVERFLOW), minted
-
-
-@kernel("Tuple((i8, U256, U256))(u8[:,::1], U256, i8, b1)")
-def withdraw_one(pool: Words, burnt: Word, k: int, carry_out: bool) -> tuple[int, Word, Word]:
-    """Return the coins `k` for LP tokens, and the admin's share of them.
-
-    With `carry_out` it is remove_liquidity_one_coin(), otherwise the view
-    calc_withdraw_one_coin().
-    """
-    n = coins(pool)
-    work = np.empty((n, 4), np.uint64)
-    amp, d0, supply = load(pool, AMP), load(pool, D), load(pool, SUPPLY)
-    rate, multiplier = load(pool, SIDES + n + k), load(pool, MULTIPLIER)
-    if carry_out and burnt == ZERO():
-        return _ZERO_AMOUNT, ZERO(), ZERO()
-    if supply == ZERO():
-        return _EMPTY, ZERO(), ZERO()
-    status, gone = _portion(burnt, d0, supply)
-    if status != _OK:
-        return status, ZERO(), ZERO()
-    fits, d1 = sub_checked(d0, gone)
-    if not fits:
-        return _OVERFLOW, ZERO(), ZERO()
-    status, y = _side(pool, SIDES, n, k, -1, ZERO(), amp, d1)
-    if status != _OK:
-        return status, ZERO(), ZERO()
-    status, base_fee = _base_fee(load(pool, FEE), n)
-    if status != _OK:
-        return status, ZERO(), ZERO()
-    fits, mean = add_checked(d0, d1)
-    if not fits:
-        return _OVERFLOW, ZERO(), ZERO()
-    mean = div(mean, u256(2 * n))
-    for m in range(n):
-        x = load(pool, SIDES + m)
-        status, kept = _portion(x, d1, d0)
-        if status != _OK:
-            return status, ZERO(), ZERO()
-        fits1, expected = sub_checked(kept, y) if m == k else sub_checked(x, kept)
-        fits2, both = add_checked(x, y)
-        if not fits1 or (m == k and not fits2):
-            return _OVERFLOW, ZERO(), ZERO()
-        average = both >> np.int64(1) if m == k else x
-        status, share = _dynamic_fee(average, mean, base_fee, multiplier)
-        if status != _OK:
-            return status, ZERO(), ZERO()
-        fits1, fee = mul_checked(share, expected)
-        fits2, reduced = sub_checked(x, div(fee, _FEE_UNIT()))
-        if not (fits1 and fits2):
-            return _OVERFLOW, ZERO(), ZERO()
-        store(work, m, reduced)
-    status, after = _side(work, 0, n, k, -1, ZERO(), amp, d1)
-    if status != _OK:
-        return status, ZERO(), ZERO()
-    xk = load(pool, SIDES + k)
-    fits, dy = sub_checked(load(work, k), after)
-    if not fits:
-        return _TOO_SMALL, ZERO(), ZERO()
-    fits, without_fee = sub_checked(xk, y)
-    if not fits:
-        return _OVERFLOW, ZERO(), ZERO()
-    status, without_fee = _portion(without_fee, _WAD(), rate)
-    if status != _OK:
-        return status, ZERO(), ZERO()
-    if dy == ZERO():
-        return _TOO_SMALL, ZERO(), ZERO()
-    status, received = _portion(dy - ONE(), _WAD(), rate)
-    if status != _OK:
-        return status, ZERO(), ZERO()
-    fits, fee = sub_checked(without_fee, received)
-    if not fits:
-        return _OVERFLOW, ZERO(), ZERO()
-    if not carry_out:
-        return _OK, received, ZERO()
-    fits, share = mul_checked(fee, _ADMIN_FEE())
-    if not fits or burnt > supply:
-        return _OVERFLOW, ZERO(), ZERO()
-    status = _oracles(pool, SIDES, n, k, y, -1, ZERO(), amp, d1)
-    if status != _OK:
-        return status, ZERO(), ZERO()
-    return _OK, received, div(share, _FEE_UNIT())

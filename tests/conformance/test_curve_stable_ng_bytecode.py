@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 
 from searcher.kernels import curve_stable_ng as kernels
+from searcher.kernels import curve_stable_ng_liquidity as liquidity
 from searcher.kernels.reference import curve_stable_ng as reference
 from searcher.kernels.refusal import Status, SwapRefused
 from tests.conformance.curve_ng_double import Double
@@ -51,7 +52,12 @@ def test_swaps_and_refusals_are_those_of_the_bytecode(double, pools):
             dx, dy = amount(draw, pool.balances[i]), amount(draw, pool.balances[j])
             for name, theirs, exact, fast in (
                 ("get_dy", double.answer("get_dy", i, j, dx), reference.get_dy, kernels.exact_in),
-                ("exchange", double.answer("exchange", i, j, dx), reference.exchange, kernels.exchange),
+                (
+                    "exchange",
+                    double.answer("exchange", i, j, dx),
+                    reference.exchange,
+                    kernels.exchange,
+                ),
                 ("get_dx", double.answer("get_dx", i, j, dy), reference.get_dx, kernels.exact_out),
             ):
                 given = dy if name == "get_dx" else dx
@@ -86,32 +92,32 @@ def test_liquidity_is_that_of_the_bytecode(double, pools):
             (
                 double.answer("get_virtual_price"),
                 of(reference.virtual_price, pool),
-                quoted(kernels.virtual_price(rows)),
+                quoted(liquidity.virtual_price(rows)),
             ),
             (
                 double.answer("calc_token_amount", alone, True),
                 of(reference.calc_token_amount, pool, alone, deposit=True),
-                quoted(kernels.token_amount(rows, i, alone[i], True)),
+                quoted(liquidity.token_amount(rows, i, alone[i], True)),
             ),
             (
                 double.answer("calc_token_amount", alone, False),
                 of(reference.calc_token_amount, pool, alone, deposit=False),
-                quoted(kernels.token_amount(rows, i, alone[i], False)),
+                quoted(liquidity.token_amount(rows, i, alone[i], False)),
             ),
             (
                 double.answer("add_liquidity", alone),
                 of(reference.add_liquidity, pool, alone),
-                quoted(kernels.deposit_one(rows, i, alone[i])),
+                quoted(liquidity.deposit_one(rows, i, alone[i])),
             ),
             (
                 double.answer("calc_withdraw_one_coin", burnt, i),
                 of(reference.calc_withdraw_one_coin, pool, burnt, i),
-                quoted(kernels.withdraw_one(rows, burnt, i, False)),
+                quoted(liquidity.withdraw_one(rows, burnt, i, False)),
             ),
             (
                 double.answer("remove_liquidity_one_coin", burnt, i),
                 of(reference.remove_liquidity_one_coin, pool, burnt, i),
-                quoted(kernels.withdraw_one(rows, burnt, i, True)),
+                quoted(liquidity.withdraw_one(rows, burnt, i, True)),
             ),
         )
         for at, (theirs, exact, fast) in enumerate(cases):

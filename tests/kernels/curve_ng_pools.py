@@ -17,13 +17,16 @@ def ordinary(random, coins=None):
         max(1, int(size * 10 ** random.uniform(-skew, skew) * 10**d)) for d in decimals
     )
     rates = tuple(
-        10 ** (36 - d) * random.choice((10**18, 10**18, random.randrange(9 * 10**17, 3 * 10**18)))
+        10 ** (36 - d)
+        * random.choice((10**18, 10**18, random.randrange(9 * 10**17, 3 * 10**18)))
         // 10**18
         for d in decimals
     )
     amp = random.choice((100, 1_000, 20_000, 100_000, random.randrange(100, 10**8)))
     fee = random.choice((0, 1_000_000, 4_000_000, random.randrange(10**8)))
-    multiplier = random.choice((0, 10**10, 2 * 10**10, 5 * 10**10, random.randrange(10**10, 10**11)))
+    multiplier = random.choice(
+        (0, 10**10, 2 * 10**10, 5 * 10**10, random.randrange(10**10, 10**11))
+    )
     return NgPool(balances, rates, amp, fee, multiplier, max(1, int(size * n * 10**18)))
 
 

@@ -57,9 +57,7 @@ def amplification(
         return future_a
     span = future_time - initial_time
     if future_a > initial_a:
-        return _add(
-            initial_a, _div(_mul(future_a - initial_a, _sub(now, initial_time)), span)
-        )
+        return _add(initial_a, _div(_mul(future_a - initial_a, _sub(now, initial_time)), span))
     return _sub(initial_a, _div(_mul(initial_a - future_a, _sub(now, initial_time)), span))
 
 
@@ -132,17 +130,17 @@ def dynamic_fee(xpi: int, xpj: int, fee: int, multiplier: int) -> int:
 
 
 def get_dy(pool: NgPool, i: int, j: int, dx: int) -> int:
-    """Return the view's output for `dx` of coin `i`.
+    """Return what the view says of `dx` of coin `i`.
 
     Raises:
         SwapRefused: the view reverts.
     """
-    net, _ = _swap(pool, pool.view_amp, i, j, dx)
+    net, _ = _swap(pool, i, j, dx, view=True)
     return net
 
 
 def exchange(pool: NgPool, i: int, j: int, dx: int) -> tuple[int, int]:
-    """Return what exchange() pays for `dx` of coin `i`, and the admin's share of coin `j`.
+    """Return what the pool pays for `dx` of coin `i`, and the admin's share of coin `j`.
 
     Raises:
         SwapRefused: the exchange reverts.
@@ -150,8 +148,7 @@ def exchange(pool: NgPool, i: int, j: int, dx: int) -> tuple[int, int]:
     _places(pool, i, j)
     if dx == 0:
         raise SwapRefused(Status.ZERO_AMOUNT, "the pool does not exchange 0 coins")
-    net, admin = _swap(pool, pool.amp, i, j, dx, oracles=True)
-    return net, admin
+    return _swap(pool, i, j, dx, view=False)
 
 
 def get_dx(pool: NgPool, i: int, j: int, dy: int) -> int:
@@ -163,7 +160,7 @@ def get_dx(pool: NgPool, i: int, j: int, dy: int) -> int:
     _places(pool, i, j)
     amp = pool.view_amp
     xp = scaled(pool.rates, pool.balances)
-    d = invariant(xp, amp)
+    d = _funded(invariant(xp, amp))
     net = _add(_mul(dy, pool.rates[j]) // WAD, 1)
     fee = dynamic_fee(xp[i], xp[j], pool.fee, pool.offpeg_fee_multiplier)
     gross = _div(_mul(net, FEE_UNIT), _sub(FEE_UNIT, fee))
@@ -294,12 +291,11 @@ def remove_liquidity_one_coin(pool: NgPool, burnt: int, i: int) -> tuple[int, in
     return received, _mul(fee, ADMIN_FEE) // FEE_UNIT
 
 
-def _swap(
-    pool: NgPool, amp: int, i: int, j: int, dx: int, *, oracles: bool = False
-) -> tuple[int, int]:
+def _swap(pool: NgPool, i: int, j: int, dx: int, *, view: bool) -> tuple[int, int]:
     _places(pool, i, j)
+    amp = pool.view_amp if view else pool.amp
     xp = scaled(pool.rates, pool.balances)
-    d = invariant(xp, amp)
+    d = _funded(invariant(xp, amp))
     x = _add(xp[i], _mul(dx, pool.rates[i]) // WAD)
     y = side([x if k == i else v for k, v in enumerate(xp) if k != j], len(xp), amp, d)
     gross = _dust(_dust(xp[j], y), 1)
@@ -308,7 +304,7 @@ def _swap(
     )
     fee = _mul(gross, rate) // FEE_UNIT
     net = _div(_mul(_sub(gross, fee), WAD), pool.rates[j])
-    if not oracles:
+    if view:
         return net, 0
     admin = _mul(_mul(fee, ADMIN_FEE) // FEE_UNIT, WAD) // pool.rates[j]
     xp[i], xp[j] = x, y
@@ -326,7 +322,9 @@ def _paid(pool: NgPool, i: int, j: int, dx: int) -> int:
         raise
 
 
-def _secant(pool: NgPool, i: int, j: int, dy: int, x: int, paid: int) -> tuple[int, int]:
+def _secant(  # noqa: PLR0917  a swap, and where the search stands
+    pool: NgPool, i: int, j: int, dy: int, x: int, paid: int
+) -> tuple[int, int]:
     """Come near the input that pays `dy`; return it and what it pays."""
     x0, paid0 = 0, 0
     for _ in range(SECANT_ROUNDS):
@@ -406,6 +404,12 @@ def _places(pool: NgPool, i: int, j: int) -> None:
     for k in (i, j):
         if not 0 <= k < len(pool.balances):
             raise SwapRefused(Status.UNKNOWN_TOKEN, f"the pool has no coin {k}")
+
+
+def _funded(d: int) -> int:
+    if d == 0:
+        raise SwapRefused(Status.EMPTY_POOL, "the pool holds nothing")
+    return d
 
 
 def _over_side(value: int, x: int) -> int:
