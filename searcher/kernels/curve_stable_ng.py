@@ -255,7 +255,7 @@ def side(
 @kernel("i8(u8[:,::1])")
 def coins(pool: Words) -> int:
     """Return how many coins a pool's rows hold."""
-    return (pool.shape[0] - SIDES) // 3
+    return int(pool.shape[0] - SIDES) // 3
 
 
 @kernel("i8(u8[:,::1])")
@@ -428,14 +428,12 @@ def exact_in(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word]:
 
 
 @kernel("Tuple((i8, U256, U256))(u8[:,::1], i8, i8, U256)")
-def exchange(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word, Word]:
-    """Return what the pool pays for `dx` of coin `i`, and the admin's share of coin `j`."""
+def swapped(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word, Word]:
+    """Return what `exchange` does, for any `dx`.
+
+    A metapool swaps what its base pool has minted for a deposit, be it nothing.
+    """
     n = coins(pool)
-    status = _places(n, i, j)
-    if status != _OK:
-        return status, ZERO(), ZERO()
-    if dx == ZERO():
-        return _ZERO_AMOUNT, ZERO(), ZERO()
     amp, d = load(pool, AMP), load(pool, D)
     status, net, fee, x, y = _swap(pool, i, j, dx, amp, d)
     if status != _OK:
@@ -449,6 +447,17 @@ def exchange(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word, Word]:
     if status != _OK:
         return status, ZERO(), ZERO()
     return _OK, net, share
+
+
+@kernel("Tuple((i8, U256, U256))(u8[:,::1], i8, i8, U256)")
+def exchange(pool: Words, i: int, j: int, dx: Word) -> tuple[int, Word, Word]:
+    """Return what the pool pays for `dx` of coin `i`, and the admin's share of coin `j`."""
+    status = _places(coins(pool), i, j)
+    if status == _OK and dx == ZERO():
+        status = _ZERO_AMOUNT
+    if status != _OK:
+        return status, ZERO(), ZERO()
+    return swapped(pool, i, j, dx)
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, U256)")

@@ -179,6 +179,10 @@ class PreparedPool:
         """Return what an exchange pays for `dx` of coin `i`."""
         return _first(kernels.exchange(self.rows, i, j, dx))
 
+    def swapped(self, i: int, j: int, dx: int) -> int:
+        """Return what `dx` pays once the pool has it, be it nothing."""
+        return _first(kernels.swapped(self.rows, i, j, dx))
+
     def get_dx(self, i: int, j: int, dy: int) -> int:
         """Return the view's estimate of the input that pays `dy`."""
         return _first(kernels.exact_out(self.rows, i, j, dy))

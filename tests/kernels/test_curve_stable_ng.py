@@ -59,6 +59,7 @@ def test_kernels_give_the_references_amounts_and_refusals(pools):
         for name, result, expected in (
             ("in", kernels.exact_in(rows, i, j, dx), of(reference.get_dy, pool, i, j, dx)),
             ("exchange", kernels.exchange(rows, i, j, dx), of(reference.exchange, pool, i, j, dx)),
+            ("swapped", kernels.swapped(rows, i, j, dx), of(reference.swapped, pool, i, j, dx)),
             ("out", kernels.exact_out(rows, i, j, dy), of(reference.get_dx, pool, i, j, dy)),
             ("least", kernels.least_in(rows, i, j, dy), of(reference.least_in, pool, i, j, dy)),
             ("price", liquidity.virtual_price(rows), of(reference.virtual_price, pool)),

@@ -148,6 +148,17 @@ def exchange(pool: NgPool, i: int, j: int, dx: int) -> tuple[int, int]:
     _places(pool, i, j)
     if dx == 0:
         raise SwapRefused(Status.ZERO_AMOUNT, "the pool does not exchange 0 coins")
+    return swapped(pool, i, j, dx)
+
+
+def swapped(pool: NgPool, i: int, j: int, dx: int) -> tuple[int, int]:
+    """Return what `exchange` does, for any `dx`.
+
+    A metapool swaps what its base pool has minted for a deposit, be it nothing.
+
+    Raises:
+        SwapRefused: the exchange reverts.
+    """
     return _swap(pool, i, j, dx, view=False)
 
 
