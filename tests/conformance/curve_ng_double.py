@@ -9,8 +9,11 @@ from tests.conformance.evm import LocalEvm, Reverted, vyper
 
 SOURCE = Path(__file__).with_name("curve_stable_ng.vy")
 
+COINS = [f"0x{k:040x}" for k in range(1, 9)]
+
 ARGUMENTS = {
     "settle": "(address[],uint256[],uint256[],uint256)",
+    "set_base": "(address)",
     "set_rates": "(uint256[])",
     "set_new_fee": "(uint256,uint256)",
     "set_ramp": "(uint256,uint256,uint256,uint256)",
@@ -40,25 +43,19 @@ class Double:
         self.address = self.evm.deploy(vyper(SOURCE.read_text()))
 
     def state(self, pool: NgPool, coins=None):
-        coins = coins or [f"0x{k + 1:040x}" for k in range(len(pool.balances))]
+        coins = coins or COINS[: len(pool.balances)]
         self.send("settle", coins, pool.balances, pool.rates, pool.total_supply)
         self.send("set_new_fee", pool.fee, pool.offpeg_fee_multiplier)
         self.send("set_ramp", pool.amp, pool.amp, 0, 0)
 
-    def pool(self):
-        """What the contract's own views say of its state."""
-        call = self.evm.call
-        rates = call(self.address, "stored_rates()(uint256[])")[0]
-        fee = call(self.address, "fee()(uint256)")[0]
-        multiplier = call(self.address, "offpeg_fee_multiplier()(uint256)")[0]
-        return NgPool(
-            tuple(self.call("get_balances")),
-            tuple(rates),
-            self.call("A_precise"),
-            fee,
-            multiplier,
-            self.call("totalSupply"),
-        )
+    def carry_out(self, reads):
+        """Answer a protocol's reads from the contracts' own views."""
+        try:
+            calls = next(reads)
+            while True:
+                calls = reads.send([self._words(call) for call in calls])
+        except StopIteration as stop:
+            return stop.value
 
     def call(self, name, *args):
         return self._first(self.evm.call(self.address, name + ARGUMENTS[name], *args))
@@ -72,6 +69,16 @@ class Double:
             return self.call(name, *args)
         except Reverted:
             return None
+
+    def _words(self, call):
+        mark = self.evm.snapshot()
+        try:
+            output = bytes(self.evm.execute(call.to, bytes.fromhex(call.data[2:])))
+        except Reverted as reverted:
+            return str(reverted)
+        finally:
+            self.evm.revert(mark)
+        return tuple(int.from_bytes(output[k : k + 32]) for k in range(0, len(output), 32))
 
     @staticmethod
     def _first(results):

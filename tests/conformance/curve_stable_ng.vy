@@ -60,6 +60,7 @@ event ApplyNewFee:
     offpeg_fee_multiplier: uint256
 
 N_COINS: public(uint256)
+BASE_POOL: public(address)
 coins: public(DynArray[address, MOST])
 held: DynArray[uint256, MOST]  # with the admin's share
 admin_balances: public(DynArray[uint256, MOST])
@@ -91,6 +92,11 @@ def settle(
     self.admin_balances = []
     for _: uint256 in balances:
         self.admin_balances.append(0)
+
+
+@external
+def set_base(pool: address):
+    self.BASE_POOL = pool
 
 
 @external
@@ -256,6 +262,16 @@ def _note(xp: DynArray[uint256, MOST], amp: uint256, d: uint256):
 
 
 # ---- views
+
+
+@view
+@external
+def get_pool_asset_types(pool: address) -> DynArray[uint8, MOST]:
+    # A factory's view: plain tokens all.
+    types: DynArray[uint8, MOST] = []
+    for _: address in self.coins:
+        types.append(0)
+    return types
 
 
 @view
