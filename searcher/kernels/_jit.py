@@ -29,10 +29,15 @@ def sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
+PORTABLE_DIVISION: Final = os.environ.get("SEARCHER_PORTABLE_DIVISION", "") not in {"", "0"}
+"""Whether kernels divide without x86-64's instruction, as other processors must."""
+
+
 def cache_folder() -> Path:
     """Return the folder that holds the compiled kernels of exactly these sources."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "searcher" / "numba" / sources_digest()
+    variant = "-portable" if PORTABLE_DIVISION else ""
+    return Path(base) / "searcher" / "numba" / (sources_digest() + variant)
 
 
 _FOLDER: Final = str(cache_folder())
@@ -41,9 +46,14 @@ os.environ["NUMBA_CACHE_DIR"] = _FOLDER
 
 import numba  # noqa: E402  the cache folder must be set first
 
+from searcher.kernels._word import U256  # noqa: E402  it imports numba
+
 if _TOO_LATE:
     # numba reads the variable once, when it is imported; somebody else has imported it before.
     vars(numba.config)["CACHE_DIR"] = _FOLDER
+
+
+_TYPES: Final = {**vars(numba.types), "U256": U256}
 
 
 def kernel(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -53,9 +63,10 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     machine code is cached on disk.
 
     Args:
-        signature: numba's signature, such as `f8(f8, f8[::1])`.
+        signature: numba's signature, such as `f8(f8, f8[::1])`; `U256` is a type in it.
     """
-    compile_for = numba.njit(signature, cache=True, error_model="numpy", nogil=True)
+    types = eval(signature, _TYPES)  # noqa: S307  a literal of our own sources
+    compile_for = numba.njit(types, cache=True, error_model="numpy", nogil=True)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         return cast("Callable[P, R]", compile_for(function))

@@ -23,7 +23,14 @@ from searcher.market.arrays import PoolArrays
 from searcher.market.decoding import MalformedLog
 from searcher.market.discovery import announcements, factories_of
 from searcher.market.node import Node, read_words
-from searcher.market.protocol import PROTOCOLS, Pool, Protocol, Quote
+from searcher.market.protocol import (
+    PROTOCOLS,
+    FollowedProtocol,
+    Pool,
+    Protocol,
+    Quote,
+    QuoteBlock,
+)
 from searcher.market.settings import DexSettings, DiscoverySettings, TokenSettings
 
 _log = structlog.get_logger(__name__)
@@ -105,9 +112,9 @@ class Market:
         self._malformed: Counter[str] = Counter()
         self._not_followed: Counter[str] = Counter()
         self._blocks = self._logs = self._overlays = 0
-        kinds = {dex.protocol: protocols.load(dex.protocol) for dex in self._dexes.values()}
-        self._protocol_of: dict[str, Protocol[Any]] = {
-            name: kind(kind.Config()) for name, kind in kinds.items()
+        self._protocol_of = {
+            dex.protocol: _followed(name, dex.protocol, protocols)
+            for name, dex in self._dexes.items()
         }
         self._factories: dict[Address, tuple[str, DexSettings]] = {}
         for name, dex in self._dexes.items():
@@ -281,14 +288,13 @@ class Market:
             row = self._row_of.get(log.address)
             if row is None or row in refused or row in self._stale or not log.topics:
                 continue
-            pool = self.pools[row]
-            protocol = self._protocol_of[pool.protocol]
+            protocol = self.protocol(row)
             if log.topics[0] not in protocol.topics:
                 continue
             applied += 1
             state = states[row] if row in states else self._states[row]
             try:
-                states[row] = protocol.apply(pool, state, log)
+                states[row] = protocol.apply(state, log)
             except MalformedLog as error:
                 refused[row] = f"a log that does not fit: {error}"
                 states.pop(row, None)
@@ -368,17 +374,17 @@ class Market:
         """Return a row's exact state: immutable, of its protocol's own type."""
         return self._states[row]
 
-    def quote(self, row: int, amount_in: int, *, zero_for_one: bool) -> Quote:
+    def quote(self, row: int, block: QuoteBlock, amount_in: int, *, zero_for_one: bool) -> Quote:
         """Return exactly what a pool pays.
 
         Raises:
             SwapRefused: the contract would revert.
         """
         pool = self.pools[row]
-        protocol = self._protocol_of[pool.protocol]
-        return protocol.quote(pool, self._states[row], amount_in, zero_for_one=zero_for_one)
+        tokens = (pool.token0, pool.token1) if zero_for_one else (pool.token1, pool.token0)
+        return self.protocol(row).quote_exact_in(self._states[row], block, *tokens, amount_in)
 
-    def protocol(self, row: int) -> Protocol[Any]:
+    def protocol(self, row: int) -> FollowedProtocol[Any]:
         """Return a row's protocol."""
         return self._protocol_of[self.pools[row].protocol]
 
@@ -463,3 +469,16 @@ class Market:
         if row in self._stale or self.pools[row].address in self._aside:
             return False
         return self._protocol_of[self.pools[row].protocol].funded(self._states[row])
+
+
+def _followed(dex: str, protocol: str, protocols: Registry[Protocol[Any]]) -> FollowedProtocol[Any]:
+    kind = protocols.load(protocol)
+    if not issubclass(kind, FollowedProtocol):
+        followed = sorted(
+            name for name in protocols.names() if issubclass(protocols.load(name), FollowedProtocol)
+        )
+        raise Misconfigured(
+            f"dexes.{dex}.protocol is {protocol!r}, whose pools are quoted and not followed: write"
+            f" one of {', '.join(followed)}"
+        )
+    return kind(kind.Config())

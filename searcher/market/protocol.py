@@ -118,8 +118,8 @@ class Protocol(ABC, Generic[S]):
         if self.volatile:
             raise NotImplementedError(f"{type(self).__name__} declares {sorted(self.volatile)}")
         del state
+        yield from ()  # a generator, as every other is
         return {}
-        yield []  # makes this a generator, as every other is
 
     @abstractmethod
     def apply(self, state: S, log: Log) -> S:

@@ -20,6 +20,10 @@ from searcher.domain.registry import did_you_mean
 from searcher.domain.units import I256_BITS, U256_BITS, Address, Hash32, address, hash32
 
 S = TypeVar("S", bound=msgspec.Struct)
+_TEXTS: dict[Any, tuple[Callable[[str], Any], str]] = {
+    Address: (address, "an address: 0x and 40 hex digits"),
+    Hash32: (hash32, "a hash: 0x and 64 hex digits"),
+}
 _Read = Callable[[str, Any], Any]
 
 
@@ -44,10 +48,8 @@ def state_from(kind: type[S], raw: Any) -> S:
 @cache
 def _reader(kind: Any) -> _Read:
     origin, args = get_origin(kind), get_args(kind)
-    if kind is Address:
-        return _parsed(address, "an address: 0x and 40 hex digits")
-    if kind is Hash32:
-        return _parsed(hash32, "a hash: 0x and 64 hex digits")
+    if kind in _TEXTS:
+        return _parsed(*_TEXTS[kind])
     if origin is Annotated:
         return _annotated(args)
     if isinstance(kind, NewType):
@@ -167,7 +169,9 @@ def _struct(kind: type[msgspec.Struct]) -> _Read:
         for name, field in fields.items():
             if field.required and name not in raw:
                 raise MalformedState(f"{path}.{name}: missing")
-        values = {name: readers[name](f"{path}.{name}", raw[name]) for name in fields if name in raw}
+        values = {
+            name: readers[name](f"{path}.{name}", raw[name]) for name in fields if name in raw
+        }
         try:
             return kind(**values)
         except ValueError as error:

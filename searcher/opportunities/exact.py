@@ -12,6 +12,7 @@ from searcher.domain.plan import Hop
 from searcher.domain.units import BPS, WEI_PER_GWEI, Address
 from searcher.kernels.refusal import SwapRefused
 from searcher.market.market import Market
+from searcher.market.protocol import QuoteBlock
 from searcher.opportunities.book import CycleBook
 from searcher.opportunities.settings import CycleSettings
 from searcher.opportunities.strategy import Candidate, Route
@@ -24,13 +25,20 @@ class Evaluator:
         market: whose exact states are asked.
         book: where conversions to wrapped native are looked up.
         config: what a route must earn.
-        gas_price_wei: base fee of the target block and priority fee.
+        block: the target block.
+        gas_price_wei: its base fee and the priority fee.
     """
 
     def __init__(
-        self, market: Market, book: CycleBook, config: CycleSettings, gas_price_wei: int
+        self,
+        market: Market,
+        book: CycleBook,
+        config: CycleSettings,
+        block: QuoteBlock,
+        gas_price_wei: int,
     ) -> None:
         self._market = market
+        self._block = block
         self._book = book
         self._config = config
         self._gas_price_wei = gas_price_wei
@@ -81,22 +89,24 @@ class Evaluator:
         for edge in edges:
             row, zero_for_one = edge >> 1, edge & 1 == 0
             pool = self._market.pools[row]
-            quote = self._market.quote(row, amount, zero_for_one=zero_for_one)
+            quote = self._market.quote(row, self._block, amount, zero_for_one=zero_for_one)
+            protocol = self._market.protocol(row)
             following = pool.token1 if zero_for_one else pool.token0
             hops.append(
                 Hop(
                     pool=pool.address,
                     protocol=pool.protocol,
-                    curve=self._market.protocol(row).curve,
+                    curve=protocol.curve,
                     token_in=token,
                     token_out=following,
                     zero_for_one=zero_for_one,
                     fee_pips=pool.fee_pips,
                     amount_in=amount,
-                    amount_out=quote.amount_out,
+                    amount_out=quote.realised,
                 )
             )
-            token, amount, gas = following, quote.amount_out, gas + quote.gas
+            gas += protocol.swap_gas(quote)
+            token, amount = following, quote.realised
         return hops, gas
 
     def _convert(

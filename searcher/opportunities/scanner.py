@@ -13,6 +13,7 @@ from searcher.domain.events import BlockContext, PendingEffects, PendingTx
 from searcher.domain.plan import Opportunity
 from searcher.domain.units import Address, OpportunityId
 from searcher.market.market import Market, MarketDelta
+from searcher.market.protocol import QuoteBlock
 from searcher.opportunities.book import MOST_AMOUNT, BookStatistics, CycleBook, Scope
 from searcher.opportunities.exact import Evaluator
 from searcher.opportunities.settings import CycleSettings
@@ -152,7 +153,8 @@ class Scanner:
 
     def _evaluator(self, strategy: Strategy, book: CycleBook, context: BlockContext) -> Evaluator:
         gas_price_wei = context.base_fee_wei + self._priority_fee_wei
-        return Evaluator(self._market, book, strategy.config, gas_price_wei)
+        block = QuoteBlock(context.number, context.timestamp)
+        return Evaluator(self._market, book, strategy.config, block, gas_price_wei)
 
     def _book(self, scope: Scope) -> CycleBook:
         return self._books.setdefault(scope, CycleBook(self._market, scope))

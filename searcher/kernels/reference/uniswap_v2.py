@@ -18,6 +18,8 @@ MAX_RESERVE: Final = 2**112 - 1
 def amount_out(amount_in: int, reserve_in: int, reserve_out: int, fee_pips: int) -> int:
     """Return what a pair pays for exactly `amount_in`, in smallest units of the other token.
 
+    Dust gives 0, as the library answers; the pair itself would not swap it.
+
     Raises:
         SwapRefused: the pair or its library would revert.
     """
@@ -25,14 +27,11 @@ def amount_out(amount_in: int, reserve_in: int, reserve_out: int, fee_pips: int)
     if reserve_in + amount_in > MAX_RESERVE:
         raise SwapRefused(Status.OVERFLOW, "the pair's balance would exceed uint112")
     with_fee = amount_in * (FEE_UNIT - fee_pips)
-    out = with_fee * reserve_out // (reserve_in * FEE_UNIT + with_fee)
-    if out == 0:
-        raise SwapRefused(Status.TOO_SMALL, "the output rounds to nothing")
-    return out
+    return with_fee * reserve_out // (reserve_in * FEE_UNIT + with_fee)
 
 
 def amount_in(amount_out: int, reserve_in: int, reserve_out: int, fee_pips: int) -> int:
-    """Return the least input for which a pair pays exactly `amount_out`.
+    """Return the input that the library asks for to pay exactly `amount_out`.
 
     Raises:
         SwapRefused: the pair or its library would revert.
@@ -45,6 +44,18 @@ def amount_in(amount_out: int, reserve_in: int, reserve_out: int, fee_pips: int)
     if reserve_in + needed > MAX_RESERVE:
         raise SwapRefused(Status.OVERFLOW, "the pair's balance would exceed uint112")
     return needed
+
+
+def marginal_rate(amount_in: int, reserve_in: int, reserve_out: int, fee_pips: int) -> float:
+    """Return how much more comes out per unit more in, at an input of `amount_in`.
+
+    Raises:
+        SwapRefused: the pair is empty or the amount negative.
+    """
+    _check(amount_in + 1, reserve_in, reserve_out)
+    keep = 1.0 - fee_pips / FEE_UNIT
+    grown = reserve_in + keep * amount_in
+    return keep * reserve_in / grown * (reserve_out / grown)
 
 
 def _check(amount: int, reserve_in: int, reserve_out: int) -> None:

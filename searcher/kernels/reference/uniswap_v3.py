@@ -182,14 +182,18 @@ def price_after_output(price: int, liquidity: int, amount: int, *, zero_for_one:
     if zero_for_one:
         quotient = -(-(amount << 96) // liquidity)
         if price <= quotient:
-            raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "the range holds less token1 than is asked for")
+            raise SwapRefused(
+                Status.INSUFFICIENT_LIQUIDITY, "the range holds less token1 than is asked for"
+            )
         return price - quotient
     if amount == 0:
         return price
     numerator = liquidity << 96
     product = amount * price
     if product >= U256 or numerator <= product:
-        raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "the range holds less token0 than is asked for")
+        raise SwapRefused(
+            Status.INSUFFICIENT_LIQUIDITY, "the range holds less token0 than is asked for"
+        )
     return -(-numerator * price // (numerator - product))
 
 
@@ -289,7 +293,9 @@ def quote_exact_in(
     limit = _checked_limit(state, amount_in, None, zero_for_one=zero_for_one)
     end = _walk(state, amount_in, limit, fee_pips, tick_spacing, zero_for_one=zero_for_one)
     if end.used != amount_in:
-        raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, f"the pool runs dry after {end.used} of {amount_in}")
+        raise SwapRefused(
+            Status.INSUFFICIENT_LIQUIDITY, f"the pool runs dry after {end.used} of {amount_in}"
+        )
     if end.other >= 0:
         raise SwapRefused(Status.TOO_SMALL, "the output rounds to nothing")
     return -end.other, end.crossed
@@ -360,7 +366,9 @@ def _checked_limit(
     else:
         allowed = state.sqrt_price_x96 < limit < MAX_SQRT_RATIO
     if not allowed:
-        raise SwapRefused(Status.PRICE_LIMIT, "the price limit is already passed or outside the curve")
+        raise SwapRefused(
+            Status.PRICE_LIMIT, "the price limit is already passed or outside the curve"
+        )
     return limit
 
 
@@ -381,4 +389,6 @@ def _next_tick(
 
 def _check_liquidity(liquidity: int, tick: int) -> None:
     if not 0 <= liquidity < 1 << 128:
-        raise SwapRefused(Status.BAD_STATE, f"liquidity leaves uint128 at tick {tick}: the state is not a pool's")
+        raise SwapRefused(
+            Status.BAD_STATE, f"liquidity leaves uint128 at tick {tick}: the state is not a pool's"
+        )

@@ -1,39 +1,81 @@
 """Uniswap V2 and its forks: constant product, one fee for all pairs of a factory.
 
-Sources: UniswapV2Factory (PairCreated), UniswapV2Pair (Sync, getReserves, swap). A pair swaps
-against its stored reserves, and every change of them emits Sync, so Sync alone keeps it exact.
+Sources: UniswapV2Factory (PairCreated), UniswapV2Pair (Sync, getReserves, swap), UniswapV2Library.
+A pair swaps against its stored reserves, and every change of them emits Sync, so Sync alone keeps
+it exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from searcher.domain.errors import Misconfigured
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
+from searcher.domain.units import FEE_PIPS, Address, Uint256
 from searcher.kernels.curves import write_constant_product
-from searcher.kernels.reference.uniswap_v2 import FEE_UNIT, amount_out
+from searcher.kernels.reference.uniswap_v2 import MAX_RESERVE, amount_in, amount_out
+from searcher.kernels.reference.uniswap_v2 import marginal_rate as rate_at
 from searcher.market.arrays import PoolArrays
 from searcher.market.decoding import MalformedLog, address_of, topic_word, unsigned, words
 from searcher.market.node import Node, read_words
-from searcher.market.protocol import Pool, Protocol, Quote
+from searcher.market.protocol import (
+    Answer,
+    FollowedProtocol,
+    Pool,
+    Quote,
+    QuoteBlock,
+    ReadCall,
+    Reads,
+    UnreadablePool,
+)
 from searcher.market.settings import DexSettings
+from searcher.market.tokens import places
 
 PAIR_CREATED = "0x0d3648bd0f6ba80134a33ba9275ac585d9d315f0ad8355cddefde31afa28d0e9"
 SYNC = "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1"
 GET_RESERVES = "0x0902f1ac"
+TOKEN0 = "0x0dfe1681"
+TOKEN1 = "0xd21220a7"
 
 
-class Reserves(NamedTuple):
-    """What a pair has stored of both tokens, smallest units."""
+class UniswapV2State(Struct, frozen=True):
+    """A pair.
 
-    reserve0: int
-    reserve1: int
+    `reserve0` and `reserve1` are what it has stored of its tokens, in smallest units, as
+    `getReserves()` answers. `fee_pips` is the fee in hundredths of a basis point: 3000 (the
+    default) for Uniswap, 2500 for PancakeSwap.
+    """
+
+    token0: Address
+    token1: Address
+    reserve0: Uint256
+    reserve1: Uint256
+    fee_pips: int = 3000
+
+    def __post_init__(self) -> None:
+        """Check what a pair can hold."""
+        if self.token0 == self.token1:
+            raise ValueError("token1: expected another token than token0")
+        for name in ("reserve0", "reserve1"):
+            if getattr(self, name) > MAX_RESERVE:
+                raise ValueError(f"{name}: expected a uint112")
+        if not 0 <= self.fee_pips < FEE_PIPS:
+            raise ValueError(f"fee_pips: expected 0 to {FEE_PIPS - 1}, found {self.fee_pips}")
 
 
-class UniswapV2(Protocol[Reserves]):
+class UniswapV2Identity(Struct, frozen=True):
+    """A pair's address, and the fee of its factory's pairs: a pair does not say it."""
+
+    pool: Address
+    fee_pips: int = 3000
+
+
+class UniswapV2(FollowedProtocol[UniswapV2State]):
     """Constant-product pairs announced by a factory and kept from Sync."""
 
     class Config(Settings):
@@ -47,11 +89,68 @@ class UniswapV2(Protocol[Reserves]):
             le=1_000_000,
         )
 
+    State = UniswapV2State
+    Identity = UniswapV2Identity
     curve = CurveKind.CONSTANT_PRODUCT
     created_topic = PAIR_CREATED
     topics = frozenset({SYNC})
 
     config: Config
+
+    # ---- the state of a pair
+
+    def reads(self, identity: UniswapV2Identity) -> Reads[UniswapV2State]:
+        """Read tokens and reserves."""
+        calls = [ReadCall(identity.pool, data) for data in (TOKEN0, TOKEN1, GET_RESERVES)]
+        token0, token1, held = yield calls
+        reserves = _reserves(held)
+        if isinstance(reserves, str):
+            raise UnreadablePool(reserves)
+        return UniswapV2State(_token(token0), _token(token1), *reserves, identity.fee_pips)
+
+    def apply(self, state: UniswapV2State, log: Log) -> UniswapV2State:
+        """Take the reserves of Sync(uint112, uint112): they do not depend on what was before."""
+        if log.topics[0] != SYNC:
+            raise MalformedLog("a topic that is not a pair's")
+        reserve0, reserve1 = words(log, topics=1, data=2)
+        return replace(state, reserve0=unsigned(reserve0, 112), reserve1=unsigned(reserve1, 112))
+
+    def quote_exact_in(
+        self,
+        state: UniswapV2State,
+        block: QuoteBlock,  # noqa: ARG002  a pair does not know the time
+        token_in: Address,
+        token_out: Address,
+        amount: int,
+    ) -> Quote:
+        """Return UniswapV2Library.getAmountOut, within the pair's own limits."""
+        out = amount_out(amount, *_oriented(state, token_in, token_out), state.fee_pips)
+        return Quote(out, out)
+
+    def quote_exact_out(
+        self,
+        state: UniswapV2State,
+        block: QuoteBlock,  # noqa: ARG002  a pair does not know the time
+        token_in: Address,
+        token_out: Address,
+        amount: int,
+    ) -> Quote:
+        """Return UniswapV2Library.getAmountIn, within the pair's own limits."""
+        needed = amount_in(amount, *_oriented(state, token_in, token_out), state.fee_pips)
+        return Quote(needed, needed)
+
+    def marginal_rate(
+        self,
+        state: UniswapV2State,
+        block: QuoteBlock,  # noqa: ARG002  a pair does not know the time
+        token_in: Address,
+        token_out: Address,
+        amount: int,
+    ) -> float:
+        """Return the slope of the product curve."""
+        return rate_at(amount, *_oriented(state, token_in, token_out), state.fee_pips)
+
+    # ---- what the market asks
 
     def check(self, name: str, dex: DexSettings) -> None:
         """Demand the fee: pairs do not say it."""
@@ -72,34 +171,31 @@ class UniswapV2(Protocol[Reserves]):
             fee_pips=dex.fee_pips or 0,
         )
 
-    def new(self, pool: Pool) -> Reserves:  # noqa: ARG002  every new pair is empty
-        """Return empty reserves."""
-        return Reserves(0, 0)
+    def new(self, pool: Pool) -> UniswapV2State:
+        """Return a pair without reserves."""
+        return UniswapV2State(pool.token0, pool.token1, 0, 0, pool.fee_pips)
 
     async def read(
         self, node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
-    ) -> list[Reserves | str]:
+    ) -> list[UniswapV2State | str]:
         """Read getReserves of each pair."""
-        states: list[Reserves | str] = []
-        for begin in range(0, len(pools), batch_calls):
-            calls = [(pool.address, GET_RESERVES) for pool in pools[begin : begin + batch_calls]]
-            answers = await read_words(node, calls, block, batch_calls=batch_calls)
-            states.extend(map(_reserves, answers))
+        calls = [(pool.address, GET_RESERVES) for pool in pools]
+        answers = await read_words(node, calls, block, batch_calls=batch_calls)
+        states: list[UniswapV2State | str] = []
+        for pool, answer in zip(pools, answers, strict=True):
+            held = _reserves(answer)
+            states.append(
+                held
+                if isinstance(held, str)
+                else UniswapV2State(pool.token0, pool.token1, *held, pool.fee_pips)
+            )
         return states
 
-    def apply(self, pool: Pool, state: Reserves, log: Log) -> Reserves:  # noqa: ARG002  Sync says all
-        """Take the reserves of Sync(uint112, uint112): they do not depend on what was before."""
-        if log.topics[0] != SYNC:
-            raise MalformedLog("a topic that is not a pair's")
-        reserve0, reserve1 = words(log, topics=1, data=2)
-        return Reserves(unsigned(reserve0, 112), unsigned(reserve1, 112))
+    def swap_gas(self, quote: Quote) -> int:  # noqa: ARG002  every swap of a pair costs the same
+        """Return the configured estimate."""
+        return self.config.swap_gas
 
-    def quote(self, pool: Pool, state: Reserves, amount_in: int, *, zero_for_one: bool) -> Quote:
-        """Return UniswapV2Library.getAmountOut with the pair's own limits."""
-        has, pays = state if zero_for_one else state[::-1]
-        return Quote(amount_out(amount_in, has, pays, pool.fee_pips), self.config.swap_gas)
-
-    def funded(self, state: Reserves) -> bool:
+    def funded(self, state: UniswapV2State) -> bool:
         """Return whether both reserves are there."""
         return state.reserve0 > 0 and state.reserve1 > 0
 
@@ -107,13 +203,13 @@ class UniswapV2(Protocol[Reserves]):
         """Return 1."""
         return 1
 
-    def draw(self, pool: Pool, state: Reserves, row: int, arrays: PoolArrays) -> None:
+    def draw(self, pool: Pool, state: UniswapV2State, row: int, arrays: PoolArrays) -> None:
         """Write one segment a direction."""
         write_constant_product(
             row,
             float(state.reserve0),
             float(state.reserve1),
-            1.0 - pool.fee_pips / FEE_UNIT,
+            1.0 - pool.fee_pips / FEE_PIPS,
             arrays.rate,
             arrays.gamma,
             arrays.first,
@@ -122,12 +218,26 @@ class UniswapV2(Protocol[Reserves]):
         )
 
 
-def _reserves(answer: tuple[int, ...] | str) -> Reserves | str:
+def _oriented(state: UniswapV2State, token_in: Address, token_out: Address) -> tuple[int, int]:
+    reserves = (state.reserve0, state.reserve1)
+    place_in, place_out = places((state.token0, state.token1), token_in, token_out)
+    return reserves[place_in], reserves[place_out]
+
+
+def _reserves(answer: Answer) -> tuple[int, int] | str:
     if isinstance(answer, str):
         return answer
     if len(answer) != 3 or answer[0] >> 112 or answer[1] >> 112:
         return "getReserves did not answer two reserves and a time"
-    return Reserves(answer[0], answer[1])
+    return answer[0], answer[1]
+
+
+def _token(answer: Answer) -> Address:
+    if isinstance(answer, str):
+        raise UnreadablePool(f"token0 or token1: {answer}")
+    if len(answer) != 1 or answer[0] >> 160 or not answer[0]:
+        raise UnreadablePool("token0 or token1 did not answer an address")
+    return Address(f"0x{answer[0]:040x}")
 
 
 PLUGIN = UniswapV2

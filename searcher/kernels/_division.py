@@ -1,0 +1,227 @@
+"""Exact division of up to 512 bits by 256: Knuth's algorithm D with reciprocals.
+
+Sources: Knuth, TAOCP 4.3.1 D; Moeller and Granlund, "Improved division by invariant integers"
+(2011), algorithms 4 and 6. A divisor of one limb is divided by limb after limb, one of two limbs by
+3-by-2 steps, and a longer one is shifted until its upper bit is bit 255, so that one kind of step
+serves for three and four limbs.
+"""
+
+# A step takes every limb as its own argument: they live in registers.
+# ruff: noqa: PLR0917
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from searcher.kernels._jit import PORTABLE_DIVISION, kernel
+from searcher.kernels._word import (
+    HARDWARE_DIVISION,
+    constant,
+    divq,
+    from_limbs,
+    leading_zeros,
+    limb,
+    mul128,
+    u256,
+)
+
+Word: TypeAlias = Any
+Limb: TypeAlias = Any
+
+_ZERO = constant(0)
+_ALL: Final = np.uint64(2**64 - 1)
+_LOW_HALF: Final = np.uint64(2**32 - 1)
+_HALF: Final = np.uint64(32)
+_NONE: Final = np.uint64(0)
+_ONE: Final = np.uint64(1)
+
+
+@kernel("UniTuple(u8, 2)(u8, u8, u8, u8, u8)")
+def _half_digit(u: Limb, following: Limb, d: Limb, d1: Limb, d0: Limb) -> tuple[Limb, Limb]:
+    """Return one quotient digit of 32 bits and what remains of `u * 2^32 + following`."""
+    q = u // d1
+    r = u - q * d1
+    while q > _LOW_HALF or q * d0 > ((r << _HALF) | following):
+        q -= _ONE
+        r += d1
+        if r > _LOW_HALF:
+            break
+    return q, ((u << _HALF) | following) - q * d
+
+
+@kernel("UniTuple(u8, 2)(u8, u8, u8)")
+def divide_by_halves(high: Limb, low: Limb, divisor: Limb) -> tuple[Limb, Limb]:
+    """Divide 128 bits by 64 without an instruction for it, in base 2^32: (quotient, remainder).
+
+    `high < divisor` is demanded. For processors such as aarch64, and everywhere when
+    SEARCHER_PORTABLE_DIVISION is set.
+    """
+    shift = leading_zeros(divisor)
+    d = divisor << shift
+    d1, d0 = d >> _HALF, d & _LOW_HALF
+    # A shift by 64 is undefined, so the bits that move up are shifted in two steps.
+    u = (high << shift) | ((low >> _ONE) >> (np.uint64(63) - shift))
+    rest = low << shift
+    q1, u = _half_digit(u, rest >> _HALF, d, d1, d0)
+    q0, u = _half_digit(u, rest & _LOW_HALF, d, d1, d0)
+    return (q1 << _HALF) | q0, u >> shift
+
+
+divide128: Final = divq if HARDWARE_DIVISION and not PORTABLE_DIVISION else divide_by_halves
+"""Divides 128 bits by 64: (quotient, remainder) of (high, low, divisor), high < divisor."""
+
+
+@kernel("u8(u8, u8)")
+def reciprocal(d1: Limb, d0: Limb) -> Limb:
+    """Return the reciprocal of a normalised two-limb divisor (algorithm 6)."""
+    v = divide128(~d1, _ALL, d1)[0]
+    p = d1 * v + d0
+    if p < d0:
+        v -= _ONE
+        if p >= d1:
+            v -= _ONE
+            p -= d1
+        p -= d1
+    t1, t0 = mul128(v, d0)
+    p += t1
+    if p < t1:
+        v -= _ONE
+        if p > d1 or (p == d1 and t0 >= d0):
+            v -= _ONE
+    return v
+
+
+@kernel("UniTuple(u8, 3)(u8, u8, u8, u8, u8, u8)")
+def divide3by2(
+    u2: Limb, u1: Limb, u0: Limb, d1: Limb, d0: Limb, v: Limb
+) -> tuple[Limb, Limb, Limb]:
+    """Divide three limbs by two (algorithm 4): (quotient, remainder high, remainder low).
+
+    `v` is the divisor's reciprocal, and (u2, u1) < (d1, d0) is demanded.
+    """
+    q1, q0 = mul128(v, u2)
+    q0 += u1
+    q1 += u2 + (_ONE if q0 < u1 else _NONE)
+    r1 = u1 - q1 * d1
+    t1, t0 = mul128(d0, q1)
+    # (r1, r0) = (r1, u0) - (t1, t0) - (d1, d0), all modulo 2^128
+    r0 = u0 - t0
+    r1 = r1 - t1 - (_ONE if u0 < t0 else _NONE)
+    borrow = _ONE if r0 < d0 else _NONE
+    r0 -= d0
+    r1 = r1 - d1 - borrow
+    q1 += _ONE
+    if r1 >= q0:
+        q1 -= _ONE
+        r0 += d0
+        r1 += d1 + (_ONE if r0 < d0 else _NONE)
+    if r1 > d1 or (r1 == d1 and r0 >= d0):
+        q1 += _ONE
+        borrow = _ONE if r0 < d0 else _NONE
+        r0 -= d0
+        r1 = r1 - d1 - borrow
+    return q1, r1, r0
+
+
+@kernel("Tuple((u8, U256))(U256, u8, U256, u8)")
+def _wide_digit(r: Word, following: Limb, d: Word, v: Limb) -> tuple[Limb, Word]:
+    """Return a quotient digit and what remains of `r * 2^64 + following`, for `d` of four limbs."""
+    r3, r2 = limb(r, 3), limb(r, 2)
+    d3, d2 = limb(d, 3), limb(d, 2)
+    if r3 == d3 and r2 == d2:
+        # r < d, so this digit is exactly 2^64 - 1; the rest is r * 2^64 - d * 2^64 + d.
+        return _ALL, ((r - d) << np.int64(64)) + u256(following) + d
+    q, t1, t0 = divide3by2(r3, r2, limb(r, 1), d3, d2, v)
+    kept = from_limbs(t1, t0, limb(r, 0), following)
+    low1, low0 = mul128(q, limb(d, 0))
+    high1, high0 = mul128(q, limb(d, 1))
+    middle = low1 + high0
+    taken = from_limbs(_NONE, high1 + (_ONE if middle < low1 else _NONE), middle, low0)
+    rest = kept - taken
+    if kept < taken:
+        return q - _ONE, rest + d
+    return q, rest
+
+
+@kernel("UniTuple(U256, 2)(U256, U256, U256)")
+def divide_long(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
+    """Divide 512 bits by a divisor of three or four limbs: (quotient, remainder)."""
+    zeros = leading_zeros(limb(divisor, 3))
+    if zeros == np.uint64(64):
+        zeros += leading_zeros(limb(divisor, 2))
+    d = divisor << zeros
+    r = high << zeros
+    if zeros != _NONE:
+        r |= low >> (np.uint64(256) - zeros)
+    rest = low << zeros
+    v = reciprocal(limb(d, 3), limb(d, 2))
+    q3 = q2 = _NONE
+    # A small numerator has no upper digits.
+    if limb(r, 3) != _NONE or limb(r, 2) != _NONE:
+        q3, r = _wide_digit(r, limb(rest, 3), d, v)
+        q2, r = _wide_digit(r, limb(rest, 2), d, v)
+    else:
+        r = (r << np.int64(128)) | (rest >> np.int64(128))
+        if r >= d:
+            # r had at most two limbs, d has four: the quotient's third digit is 0 or 1.
+            q2, r = _ONE, r - d
+    q1, r = _wide_digit(r, limb(rest, 1), d, v)
+    q0, r = _wide_digit(r, limb(rest, 0), d, v)
+    return from_limbs(q3, q2, q1, q0), r >> zeros
+
+
+@kernel("UniTuple(U256, 2)(U256, U256, u8, u8)")
+def divide_double(high: Word, low: Word, divisor1: Limb, divisor0: Limb) -> tuple[Word, Word]:
+    """Divide by a divisor of two limbs, (high, low) being at most six: (quotient, remainder)."""
+    zeros = leading_zeros(divisor1)
+    back = np.uint64(63) - zeros
+    d1 = (divisor1 << zeros) | ((divisor0 >> _ONE) >> back)
+    d0 = divisor0 << zeros
+    v = reciprocal(d1, d0)
+    rest = low << zeros
+    spilled = (limb(low, 3) >> _ONE) >> back
+    h1, h0 = limb(high, 1), limb(high, 0)
+    r1 = (h1 << zeros) | ((h0 >> _ONE) >> back)
+    r0 = (h0 << zeros) | spilled
+    q3 = q2 = _NONE
+    if r1 != _NONE or r0 != _NONE or limb(rest, 3) != _NONE:
+        q3, r1, r0 = divide3by2(r1, r0, limb(rest, 3), d1, d0, v)
+        q2, r1, r0 = divide3by2(r1, r0, limb(rest, 2), d1, d0, v)
+    else:
+        r0 = limb(rest, 2)
+    q1, r1, r0 = divide3by2(r1, r0, limb(rest, 1), d1, d0, v)
+    q0, r1, r0 = divide3by2(r1, r0, limb(rest, 0), d1, d0, v)
+    remainder = from_limbs(_NONE, _NONE, r1, r0) >> zeros
+    return from_limbs(q3, q2, q1, q0), remainder
+
+
+@kernel("UniTuple(U256, 2)(u8, U256, u8)")
+def divide_single(high: Limb, low: Word, d: Limb) -> tuple[Word, Word]:
+    """Divide five limbs by one, `high < d`: (quotient, remainder)."""
+    r = high
+    q3 = q2 = q1 = _NONE
+    if r != _NONE or limb(low, 3) != _NONE:
+        q3, r = divide128(r, limb(low, 3), d)
+    if r != _NONE or limb(low, 2) != _NONE:
+        q2, r = divide128(r, limb(low, 2), d)
+    if r != _NONE or limb(low, 1) != _NONE:
+        q1, r = divide128(r, limb(low, 1), d)
+    q0, r = divide128(r, limb(low, 0), d)
+    return from_limbs(q3, q2, q1, q0), u256(r)
+
+
+@kernel("UniTuple(U256, 2)(U256, U256, U256)")
+def divmod512(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
+    """Divide `high * 2^256 + low`: (quotient, remainder).
+
+    `high < divisor` is demanded, so that the quotient fits and nothing divides by zero.
+    """
+    if high == _ZERO() and low < divisor:
+        return _ZERO(), low
+    if limb(divisor, 3) != _NONE or limb(divisor, 2) != _NONE:
+        return divide_long(high, low, divisor)
+    if limb(divisor, 1) != _NONE:
+        return divide_double(high, low, limb(divisor, 1), limb(divisor, 0))
+    return divide_single(limb(high, 0), low, limb(divisor, 0))
