@@ -12,31 +12,28 @@ in units of the first coin. `A` carries the factor 10,000 times N^N (for the sta
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NamedTuple, NoReturn
+from math import isqrt
+from typing import Final, NamedTuple
 
-from searcher.kernels.refusal import Status, SwapRefused
-from searcher.kernels.reference.vyper import (
+from searcher.kernels.reference.curve_crypto import (
+    A_MULTIPLIER,
+    FEE_UNIT,
+    MAX_D,
+    MIN_D,
+    MIN_GAMMA,
+    ROUNDS,
+    VIEW_ROUNDS,
+    WAD,
     cbrt,
-    div,
-    sdiv,
-    sint,
-    square_root,
-    swrapped,
-    uint,
-    unsafe_div,
-    unsafe_sdiv,
+    newton_y,
+    next_D,
+    unsafe,
 )
+from searcher.kernels.reference.vyper import div, sdiv, sint, swrapped, uint, unsafe_sdiv, wrapped
+from searcher.kernels.refusal import Status, SwapRefused
 
-WAD: Final = 10**18
-A_MULTIPLIER: Final = 10_000
-MIN_GAMMA: Final = 10**10
 MIN_A: Final = 4 * A_MULTIPLIER // 10
-MIN_D: Final = 10**17
-MAX_D: Final = 10**33
 MAX_GAMMA_SMALL: Final = 2 * 10**16
-FEE_UNIT: Final = 10**10
-VIEW_ROUNDS: Final = 5
-"""How often the views' get_dx corrects the fee."""
 
 
 class Maths(IntEnum):
@@ -58,6 +55,14 @@ _MAX_A: Final = {
     Maths.V2_1_0: 4 * A_MULTIPLIER * 1000,
     Maths.LEGACY: 4 * A_MULTIPLIER * 100_000,
 }
+
+
+_SHARES: Final = {
+    Maths.V2_0_0: (10**16 - 1, 10**20),
+    Maths.V2_1_0: (10**16 // 2, 10**20 // 2),
+    Maths.LEGACY: (10**16, 10**20),
+}
+"""What share of the invariant, 18 decimals, `newton_D` lets a balance have."""
 
 
 class TwocryptoPool(NamedTuple):
@@ -130,7 +135,7 @@ def get_dx(pool: TwocryptoPool, i: int, dy: int) -> int:
     return dx
 
 
-def exchanged_D(pool: TwocryptoPool, i: int, dx: int, dy: int, price_scale: int) -> int:  # noqa: N802
+def exchanged_D(pool: TwocryptoPool, i: int, *, dx: int, dy: int, price_scale: int) -> int:  # noqa: N802
     """Return the invariant after an exchange that the pool has logged.
 
     Args:
@@ -206,47 +211,25 @@ def newton_D(maths: Maths, A: int, gamma: int, x: tuple[int, int], k0: int) -> i
     if maths == Maths.STABLESWAP:
         return _stable_D(A, x)
     if not MIN_A <= A <= _MAX_A[maths] or not MIN_GAMMA <= gamma <= _MAX_GAMMA[maths]:
-        _unsafe("A or gamma")
+        unsafe("A or gamma")
     high, low = max(x), min(x)
     if not 10**9 <= high <= MAX_D or uint(low * WAD) // high < 10**14:
-        _unsafe("a balance")
+        unsafe("a balance")
     total = high + low
     if maths == Maths.LEGACY:
-        invariant = 2 * _mean(high, low)
+        invariant = 2 * _legacy_mean(high, low)
     elif k0 == 0:
-        invariant = 2 * square_root(high * low)
+        invariant = 2 * isqrt(high * low)
     else:
-        invariant = min(square_root((4 * high * low // k0 * WAD) % (1 << 256)), total)
-    for _ in range(255):
+        invariant = min(isqrt(wrapped(4 * high * low // k0 * WAD)), total)
+    for _ in range(ROUNDS):
         before = invariant
-        if invariant == 0:
-            raise SwapRefused(Status.OVERFLOW, "the invariant becomes zero")
-        share = uint(uint(4 * WAD * high) // invariant * low) // invariant
-        distance = gamma + WAD
-        distance = abs(distance - share) + 1
-        mul1 = uint(uint(uint(WAD * invariant) // gamma * distance) // gamma * distance)
-        mul1 = uint(mul1 * A_MULTIPLIER) // A
-        mul2 = uint(4 * WAD * share) // distance
-        slope = uint(total + uint(total * mul2) // WAD)
-        slope = uint(slope + div(uint(mul1 * 2), share))
-        slope = uint(slope - uint(mul2 * invariant) // WAD)
-        plus = div(uint(invariant * uint(slope + total)), slope)
-        minus = uint(invariant * invariant) // slope
-        step = uint(invariant * (mul1 // slope)) // WAD
-        if share < WAD:
-            minus = uint(minus + uint(step * (WAD - share)) // share)
-        else:
-            minus = uint(minus - uint(step * (share - WAD)) // share)
-        invariant = plus - minus if plus > minus else (minus - plus) // 2
+        share = div(uint(div(uint(4 * WAD * high), invariant) * low), invariant)
+        invariant = next_D(A, gamma, invariant, total=total, share=share, coins=2)
         if uint(abs(invariant - before) * 10**14) < max(10**16, invariant):
-            least, most = (10**16, 10**20)
-            if maths == Maths.V2_1_0:
-                least, most = least // 2, most // 2
-            elif maths == Maths.V2_0_0:
-                least -= 1
-            for balance in x:
-                if not least <= div(uint(balance * WAD), invariant) <= most:
-                    _unsafe("a balance's share of the invariant")
+            least, most = _SHARES[maths]
+            if not all(least <= div(uint(balance * WAD), invariant) <= most for balance in x):
+                unsafe("a balance's share of the invariant")
             return invariant
     raise SwapRefused(Status.NO_CONVERGENCE, "the invariant does not converge")
 
@@ -254,11 +237,11 @@ def newton_D(maths: Maths, A: int, gamma: int, x: tuple[int, int], k0: int) -> i
 def _checked_parameters(maths: Maths, A: int, gamma: int, D: int) -> int:  # noqa: N803
     """Return the widest share of the invariant, 18 decimals, that the maths lets a balance have."""
     if not MIN_A <= A <= _MAX_A[maths]:
-        _unsafe("A")
+        unsafe("A")
     if not MIN_GAMMA <= gamma <= _MAX_GAMMA[maths]:
-        _unsafe("gamma")
+        unsafe("gamma")
     if not MIN_D <= D <= MAX_D:
-        _unsafe("D")
+        unsafe("D")
     if maths == Maths.V2_1_0 and gamma > MAX_GAMMA_SMALL:
         return 100 * WAD * MAX_GAMMA_SMALL // gamma
     return 100 * WAD
@@ -271,7 +254,7 @@ def _check_given(maths: Maths, k0_given: int, limit: int) -> None:
     else:
         least, most = 2 * 10**16, 2 * 10**20
     if not least <= k0_given <= most:
-        _unsafe("a balance's share of the invariant")
+        unsafe("a balance's share of the invariant")
 
 
 def _check_share(maths: Maths, share: int, limit: int) -> None:
@@ -281,7 +264,7 @@ def _check_share(maths: Maths, share: int, limit: int) -> None:
     else:
         least, most = 10**16 - (maths == Maths.V2_0_0), 10**20
     if not least <= share <= most:
-        _unsafe("the found balance's share of the invariant")
+        unsafe("the found balance's share of the invariant")
 
 
 def _analytic_y(pool: TwocryptoPool, x: int, limit: int) -> tuple[int, int] | None:
@@ -311,7 +294,7 @@ def _analytic_y(pool: TwocryptoPool, x: int, limit: int) -> tuple[int, int] | No
     under = sint(under + swrapped(unsafe_sdiv(sint(4 * sint(delta0 * delta0)), b) * delta0))
     if under <= 0:
         return None
-    root = square_root(under)
+    root = isqrt(under)
 
     b_cbrt = sint(cbrt(b)) if b > 0 else -sint(cbrt(sint(-b)))
     if delta1 > 0:
@@ -335,34 +318,19 @@ def _divider(threshold: int) -> int:
 
 
 def _newton_y(pool: TwocryptoPool, x: int, limit: int) -> int:
-    A, gamma, D = pool.A, pool.gamma, pool.D  # noqa: N806  the contract's names
-    y = div(D * D, uint(x * 4))
-    k0_given = uint(2 * WAD * x) // D
+    start = div(pool.D * pool.D, uint(x * 4))
+    k0_given = uint(2 * WAD * x) // pool.D
     _check_given(pool.maths, k0_given, limit)
-    near = max(x // 10**14, D // 10**14, 100)
-    for _ in range(255):
-        before = y
-        share = uint(uint(k0_given * y) * 2) // D
-        total = uint(x + y)
-        distance = gamma + WAD
-        distance = uint(abs(distance - share) + 1)
-        mul1 = uint(uint(uint(WAD * D) // gamma * distance) // gamma * distance)
-        mul1 = uint(mul1 * A_MULTIPLIER) // A
-        mul2 = uint(WAD + uint(2 * WAD * share) // distance)
-        slope = uint(uint(uint(WAD * y) + uint(total * mul2)) + mul1)
-        taken = uint(D * mul2)
-        if slope < taken:
-            y = before // 2
-            continue
-        slope -= taken
-        prime = div(slope, y)
-        minus = div(mul1, prime)
-        plus = uint(div(uint(slope + WAD * D), prime) + div(uint(minus * WAD), share))
-        minus = uint(minus + uint(WAD * total) // prime)
-        y = before // 2 if plus < minus else plus - minus
-        if abs(y - before) < max(near, y // 10**14):
-            return y
-    raise SwapRefused(Status.NO_CONVERGENCE, "the balance does not converge")
+    return newton_y(
+        pool.A,
+        pool.gamma,
+        pool.D,
+        start=start,
+        total_given=x,
+        k0_given=k0_given,
+        near=max(x // 10**14, pool.D // 10**14, 100),
+        coins=2,
+    )
 
 
 def _stable_y(A: int, x: int, D: int) -> int:  # noqa: N803
@@ -371,7 +339,7 @@ def _stable_y(A: int, x: int, D: int) -> int:  # noqa: N803
     c = div(uint(uint(c * D) * A_MULTIPLIER), uint(ann * 2))
     b = uint(x + div(uint(D * A_MULTIPLIER), ann))
     y = D
-    for _ in range(255):
+    for _ in range(ROUNDS):
         before = y
         y = div(uint(uint(y * y) + c), uint(uint(uint(2 * y) + b) - D))
         if abs(y - before) <= 1:
@@ -384,7 +352,7 @@ def _stable_D(A: int, x: tuple[int, int]) -> int:  # noqa: N802, N803
     if total == 0:
         return 0
     invariant, ann = total, uint(A * 2)
-    for _ in range(255):
+    for _ in range(ROUNDS):
         before = invariant
         product = invariant
         for balance in x:
@@ -399,10 +367,10 @@ def _stable_D(A: int, x: tuple[int, int]) -> int:  # noqa: N802, N803
     raise SwapRefused(Status.NO_CONVERGENCE, "the invariant does not converge")
 
 
-def _mean(high: int, low: int) -> int:
+def _legacy_mean(high: int, low: int) -> int:
     """Return the geometric mean as the legacy pools iterate it."""
     mean = high
-    for _ in range(255):
+    for _ in range(ROUNDS):
         before = mean
         mean = uint(mean + div(uint(high * low), mean)) // 2
         diff = abs(mean - before)
@@ -414,7 +382,3 @@ def _mean(high: int, low: int) -> int:
 def _moved(balances: tuple[int, int], place: int, amount: int) -> tuple[int, int]:
     moved = uint(balances[place] + amount)
     return (moved, balances[1]) if place == 0 else (balances[0], moved)
-
-
-def _unsafe(what: str) -> NoReturn:
-    raise SwapRefused(Status.UNSAFE_VALUES, f"{what} lies outside the maths contract's bounds")
