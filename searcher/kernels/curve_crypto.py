@@ -23,7 +23,7 @@ from searcher.kernels.u256 import (
     select,
     u256,
 )
-from searcher.kernels.vyper import uadd, udiv, umul, usub
+from searcher.kernels.vyper import uadd, udiv, umul
 
 OK: Final = int(Status.OK)
 ZERO_AMOUNT: Final = int(Status.ZERO_AMOUNT)
@@ -75,17 +75,6 @@ def cbrt(x: Word) -> Word:
         if root == before:  # so will be the steps that are left
             break
     return root * scale
-
-
-@kernel("Tuple((b1, U256))(b1, U256, U256, U256)")
-def geometric_mean(good: bool, x: Word, y: Word, z: Word) -> tuple[bool, Word]:
-    """Return the geometric mean of three amounts of 18 decimals."""
-    good, product = umul(good, x, y)
-    good, product = umul(good, div(product, WAD()), z)
-    product = div(product, WAD())
-    if product == ZERO():
-        return good, ZERO()
-    return good, cbrt(product)
 
 
 @kernel("U256(U256, i8, i8)")
@@ -169,41 +158,6 @@ def newton_y(
         if diff < near or diff < div(y, E14()):
             return OK, y
     return NO_CONVERGENCE, ZERO()
-
-
-@kernel("Tuple((b1, U256))(U256, U256, U256, U256, U256, i8)")
-def next_invariant(
-    amplification: Word, gamma: Word, invariant: Word, total: Word, share: Word, coins: int
-) -> tuple[bool, Word]:
-    """Return the invariant one Newton step on, all checked."""
-    apart = distance(gamma + WAD(), share) + ONE()
-    good, mul1 = umul(True, WAD(), invariant)
-    good, mul1 = umul(good, div(mul1, gamma), apart)
-    good, mul1 = umul(good, div(mul1, gamma), apart)
-    good, mul1 = umul(good, mul1, u256(10_000))
-    mul1 = div(mul1, amplification)
-    good, mul2 = umul(good, WAD() * u256(2 * coins), share)
-    mul2 = div(mul2, apart)
-    good, slope = umul(good, total, mul2)
-    good, slope = uadd(good, total, div(slope, WAD()))
-    good, pull = umul(good, mul1, u256(coins))
-    good, pull = udiv(good, pull, share)
-    good, slope = uadd(good, slope, pull)
-    good, taken = umul(good, mul2, invariant)
-    good, slope = usub(good, slope, div(taken, WAD()))
-    good, plus = uadd(good, slope, total)
-    good, plus = umul(good, invariant, plus)
-    good, plus = udiv(good, plus, slope)
-    good, minus = umul(good, invariant, invariant)
-    minus = div(minus, slope)
-    good, step = umul(good, invariant, div(mul1, slope))
-    good, step = umul(good, div(step, WAD()), distance(WAD(), share))
-    step = div(step, share)
-    if share < WAD():
-        good, minus = uadd(good, minus, step)
-    else:
-        good, minus = usub(good, minus, step)
-    return good, select(plus > minus, plus - minus, (minus - plus) >> 1)
 
 
 @kernel("b1(U256, U256, U256, U256)")

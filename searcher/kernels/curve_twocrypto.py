@@ -2,7 +2,8 @@
 
 A pool is the rows of a `uint64[11, 4]`, in this order: balances (2), precisions (2), price_scale,
 A, gamma, D, mid_fee, out_fee, fee_gamma. `maths` and `harmonic` are the reference's
-`TwocryptoPool.maths` and `harmonic_fee` as integers.
+`TwocryptoPool.maths` and `harmonic_fee` as integers. The invariant, which no quote computes, is
+the reference's alone.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from searcher.kernels.curve_crypto import (
     distance,
     is_share,
     newton_y,
-    next_invariant,
     scale_down,
     slope,
 )
@@ -72,7 +72,6 @@ STABLESWAP: Final = 2
 LEGACY: Final = 3
 
 _E4 = constant(10**4)
-_E9 = constant(10**9)
 _E32 = constant(10**32)
 _E36 = constant(10**36)
 _A_UNIT = constant(400_000_000)
@@ -142,7 +141,7 @@ def _are_safe(maths: int, amplification: Word, gamma: Word) -> bool:
         most_gamma = _V2_0_0_MAX_GAMMA()
     elif maths == LEGACY:
         most_a, most_gamma = _LEGACY_MAX_A(), _LEGACY_MAX_GAMMA()
-    fits = _MIN_A() <= amplification and amplification <= most_a
+    fits = _MIN_A() <= amplification <= most_a
     return bool(fits and MIN_GAMMA() <= gamma and gamma <= most_gamma)
 
 
@@ -161,7 +160,7 @@ def _is_given(maths: int, k0_given: Word, limit: Word) -> bool:
     least, most = E16() + E16(), E20() + E20()
     if maths == V2_1_0:
         least, most = div(_E36(), limit), limit
-    return bool(least <= k0_given and k0_given <= most)
+    return bool(least <= k0_given <= most)
 
 
 @kernel("Tuple((i8, U256, U256))(U256, U256, U256, U256, i8, U256)")
@@ -429,136 +428,3 @@ def marginal_rate(
     fee = mid * weight + out * (1.0 - weight)
     rate = (1.0 - fee) * descent - moved * max(to_float(xp_out) - x_out, 0.0)
     return OK, rate * _unit(pool, i) / _unit(pool, j)
-
-
-@kernel("Tuple((i8, U256))(U256, U256)")
-def _legacy_mean(high: Word, low: Word) -> tuple[int, Word]:
-    """Return the geometric mean as the legacy pools iterate it; the balances' product fits."""
-    mean = high
-    for _ in range(ROUNDS):
-        before = mean
-        good, mean = udiv(True, high * low, mean)
-        if not good:
-            return OVERFLOW, ZERO()
-        mean = (before + mean) >> 1
-        diff = distance(mean, before)
-        if diff <= ONE() or diff * WAD() < mean:
-            return OK, mean
-    return NO_CONVERGENCE, ZERO()
-
-
-@kernel("Tuple((i8, U256))(U256, U256, U256)")
-def _stable_d(amplification: Word, x0: Word, x1: Word) -> tuple[int, Word]:
-    good, total = uadd(True, x0, x1)
-    good, ann = umul(good, amplification, u256(2))
-    if not good:
-        return OVERFLOW, ZERO()
-    if total == ZERO():
-        return OK, ZERO()
-    good, ann_total = umul(True, ann, total)
-    good, ann_less = usub(good, ann, u256(10_000))
-    ann_total = div(ann_total, u256(10_000))
-    invariant = total
-    for _ in range(ROUNDS):
-        before = invariant
-        good, product = umul(good, invariant, invariant)
-        good, product = udiv(good, product, x0)
-        good, product = umul(good, product, invariant)
-        good, product = udiv(good, product, x1)
-        product >>= 2
-        good, above = umul(good, product, u256(2))
-        good, above = uadd(good, ann_total, above)
-        good, above = umul(good, above, invariant)
-        good, below = umul(good, ann_less, invariant)
-        good, pull = umul(good, u256(3), product)
-        good, below = uadd(good, div(below, u256(10_000)), pull)
-        good, invariant = udiv(good, above, below)
-        if not good:
-            return OVERFLOW, ZERO()
-        if distance(invariant, before) <= ONE():
-            return OK, invariant
-    return NO_CONVERGENCE, ZERO()
-
-
-@kernel("Tuple((i8, U256))(u8[:,::1], i8, U256, U256, U256)")
-def newton_d(pool: Words, maths: int, x0: Word, x1: Word, k0: Word) -> tuple[int, Word]:
-    """Return the invariant of given `xp`, from the start that `k0` gives if it is not 0."""
-    amplification, gamma = load(pool, 5), load(pool, 6)
-    if maths == STABLESWAP:
-        return _stable_d(amplification, x0, x1)
-    if not _are_safe(maths, amplification, gamma):
-        return UNSAFE_VALUES, ZERO()
-    high, low = select(x0 > x1, x0, x1), select(x0 > x1, x1, x0)
-    if high < _E9() or high > MAX_D():
-        return UNSAFE_VALUES, ZERO()
-    if div(low * WAD(), high) < E14():
-        return UNSAFE_VALUES, ZERO()
-    total = high + low
-    if maths == LEGACY:
-        status, invariant = _legacy_mean(high, low)
-        if status != OK:
-            return status, ZERO()
-        invariant += invariant
-    elif k0 == ZERO():
-        invariant = isqrt(high * low) << 1
-    else:
-        invariant = isqrt(div((high << 2) * low, k0) * WAD())
-        invariant = select(total < invariant, total, invariant)
-    least, most = E16(), E20()
-    if maths == V2_1_0:
-        least, most = least >> 1, most >> 1
-    elif maths == V2_0_0:
-        least -= ONE()
-    for _ in range(ROUNDS):
-        before = invariant
-        good, share = umul(True, u256(4) * WAD(), high)
-        good, share = udiv(good, share, invariant)
-        good, share = umul(good, share, low)
-        share = div(share, invariant)
-        if not good:
-            return OVERFLOW, ZERO()
-        good, invariant = next_invariant(amplification, gamma, invariant, total, share, 2)
-        good, diff = umul(good, distance(invariant, before), E14())
-        if not good:
-            return OVERFLOW, ZERO()
-        if diff < E16() or diff < invariant:
-            if invariant == ZERO():
-                return OVERFLOW, ZERO()
-            fits = is_share(x0, invariant, least, most) and is_share(x1, invariant, least, most)
-            return (OK, invariant) if fits else (UNSAFE_VALUES, ZERO())
-    return NO_CONVERGENCE, ZERO()
-
-
-@kernel("Tuple((i8, U256))(u8[:,::1], i8)")
-def invariant_now(pool: Words, maths: int) -> tuple[int, Word]:
-    """Return the invariant of the pool's balances, as it is computed anew during a ramp."""
-    good, first = scaled(True, pool, 0, load(pool, 0))
-    good, second = scaled(good, pool, 1, load(pool, 1))
-    if not good:
-        return OVERFLOW, ZERO()
-    return newton_d(pool, maths, first, second, ZERO())
-
-
-@kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, U256, U256, U256)")
-def invariant_after(
-    pool: Words, maths: int, i: int, dx: Word, dy: Word, price_scale: Word
-) -> tuple[int, Word]:
-    """Return the invariant after a logged exchange: the reference's `exchanged_D`."""
-    j = 1 - i
-    good, taken = uadd(True, load(pool, i), dx)
-    good, left = usub(good, load(pool, j), dy)
-    good, xp_in = scaled(good, pool, i, taken)
-    good, xp_out = scaled(good, pool, j, left)
-    if not good:
-        return OVERFLOW, ZERO()
-    status, _, k0 = get_y(pool, maths, xp_in)
-    if status != OK:
-        return status, ZERO()
-    first, second = (xp_in, xp_out) if i == 0 else (xp_out, xp_in)
-    if price_scale != load(pool, 4):
-        k0 = ZERO()
-        good, second = umul(True, second, price_scale)
-        good, second = udiv(good, second, load(pool, 4))
-        if not good:
-            return OVERFLOW, ZERO()
-    return newton_d(pool, maths, first, second, k0)

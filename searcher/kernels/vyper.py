@@ -15,8 +15,8 @@ from searcher.kernels.u256 import (
     constant,
     div,
     is_negative,
-    mul_checked,
     mul512,
+    mul_checked,
     negate,
     sdiv,
 )
