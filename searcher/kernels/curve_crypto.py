@@ -104,7 +104,7 @@ def distance(a: Word, b: Word) -> Word:
 
 
 @kernel("Tuple((i8, U256))(U256, U256, U256, U256, U256, U256, U256, i8)")
-def newton_y(
+def newton_y(  # noqa: PLR0917  kernels are called by place
     amplification: Word,
     gamma: Word,
     invariant: Word,

@@ -163,8 +163,52 @@ def _is_given(maths: int, k0_given: Word, limit: Word) -> bool:
     return bool(least <= k0_given <= most)
 
 
+@kernel("Tuple((i8, U256))(U256, U256, U256, U256)")
+def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
+    """Return the real root of the cubic, if it is the only one."""
+    good, delta0 = checked_sub(True, sdiv(u256(3) * a * c, b), b)
+    good, delta1 = checked_mul(good, u256(3), delta0)
+    good, delta1 = checked_add(good, delta1, b)
+    last = sdiv(sdiv(u256(27) * a * a, b) * d, b)
+    good, delta1 = checked_sub(good, delta1, last)
+    good, square = checked_mul(good, delta0, delta0)
+    good, square = checked_mul(good, square, u256(4))
+    good, under = checked_mul(good, delta1, delta1)
+    good, under = checked_add(good, under, sdiv(square, b) * delta0)
+    if not good:
+        return OVERFLOW, ZERO()
+    if not slt(ZERO(), under):
+        return TURN_TO_NEWTON, ZERO()
+    root = isqrt(under)
+
+    # Of positive numbers below 2^255 the cube root fits int256.
+    good = True
+    if is_negative(b):
+        good, magnitude = checked_abs(good, b)
+        b_cbrt = negate(cbrt(magnitude))
+    else:
+        b_cbrt = cbrt(b)
+    if slt(ZERO(), delta1):
+        both = delta1 + root
+        good = good and not is_negative(both)
+        second = cbrt(both >> 1)
+    else:
+        both = root - delta1
+        good = good and not is_negative(both)
+        second = negate(cbrt(both >> 1))
+    good, c1 = checked_mul(good, b_cbrt, b_cbrt)
+    c1 = sdiv(sdiv(c1, WAD()) * second, WAD())
+    scaled_b = WAD() * b
+    good, k0 = checked_sub(good, WAD() * c1, scaled_b)
+    good, turned = checked_div(good, scaled_b, c1)
+    good, turned = checked_mul(good, turned, delta0)
+    good, k0 = checked_sub(good, k0, turned)
+    k0 = sdiv(k0, u256(3) * a)
+    return (OK, k0) if good and not is_negative(k0) else (OVERFLOW, ZERO())
+
+
 @kernel("Tuple((i8, U256, U256))(U256, U256, U256, U256, i8, U256)")
-def _analytic_y(
+def _analytic_y(  # noqa: PLR0917  kernels are called by place
     amplification: Word, gamma: Word, invariant: Word, x: Word, maths: int, limit: Word
 ) -> tuple[int, Word, Word]:
     """Solve the cubic for the other balance and K0; a and d of it need no check, nor has D*D."""
@@ -205,52 +249,17 @@ def _analytic_y(
     a = div(a, divider)
     b, c, d = sdiv(b, divider), sdiv(c, divider), sdiv(d, divider)
 
-    good, delta0 = checked_sub(True, sdiv(u256(3) * a * c, b), b)
-    good, delta1 = checked_mul(good, u256(3), delta0)
-    good, delta1 = checked_add(good, delta1, b)
-    last = sdiv(sdiv(u256(27) * a * a, b) * d, b)
-    good, delta1 = checked_sub(good, delta1, last)
-    good, square = checked_mul(good, delta0, delta0)
-    good, square = checked_mul(good, square, u256(4))
-    good, under = checked_mul(good, delta1, delta1)
-    good, under = checked_add(good, under, sdiv(square, b) * delta0)
-    if not good:
-        return OVERFLOW, ZERO(), ZERO()
-    if not slt(ZERO(), under):
-        return TURN_TO_NEWTON, ZERO(), ZERO()
-    root = isqrt(under)
-
-    # Of positive numbers below 2^255 the cube root fits int256.
-    good = True
-    if is_negative(b):
-        good, magnitude = checked_abs(good, b)
-        b_cbrt = negate(cbrt(magnitude))
-    else:
-        b_cbrt = cbrt(b)
-    if slt(ZERO(), delta1):
-        both = delta1 + root
-        good = good and not is_negative(both)
-        second = cbrt(both >> 1)
-    else:
-        both = root - delta1
-        good = good and not is_negative(both)
-        second = negate(cbrt(both >> 1))
-    good, c1 = checked_mul(good, b_cbrt, b_cbrt)
-    c1 = sdiv(sdiv(c1, WAD()) * second, WAD())
-    scaled_b = WAD() * b
-    good, k0 = checked_sub(good, WAD() * c1, scaled_b)
-    good, turned = checked_div(good, scaled_b, c1)
-    good, turned = checked_mul(good, turned, delta0)
-    good, k0 = checked_sub(good, k0, turned)
-    k0 = sdiv(k0, u256(3) * a)
+    status, k0 = _k0(a, b, c, d)
+    if status != OK:
+        return status, ZERO(), ZERO()
     y = sdiv(sdiv(div(invariant * invariant, x) * k0, u256(4)), WAD())
-    if not good or is_negative(k0) or is_negative(y):
+    if is_negative(y):
         return OVERFLOW, ZERO(), ZERO()
     return OK, y, k0
 
 
 @kernel("Tuple((i8, U256))(U256, U256, U256, U256, i8, U256)")
-def _newton_y(
+def _newton_y(  # noqa: PLR0917  kernels are called by place
     amplification: Word, gamma: Word, invariant: Word, x: Word, maths: int, limit: Word
 ) -> tuple[int, Word]:
     good, below = umul(True, x, u256(4))
@@ -384,9 +393,7 @@ def _unit(pool: Words, place: int) -> float:
 
 
 @kernel("Tuple((i8, f8))(u8[:,::1], i8, i8, i8, U256)")
-def marginal_rate(
-    pool: Words, maths: int, harmonic: int, i: int, dx: Word
-) -> tuple[int, float]:
+def marginal_rate(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> tuple[int, float]:
     """Return how much more of the other coin comes out per unit more of coin `i` after `dx`."""
     j = 1 - i
     good, taken = uadd(True, load(pool, i), dx)
