@@ -177,6 +177,10 @@ class CurveCrypto(Protocol[S]):
         del state
         return values[0], values[1], values[2]
 
+    def packed(self, state: S) -> Words:
+        """Return the state as the kernels take it."""
+        return pack(self.rows(state))
+
     # ---- quotes
 
     def quote_exact_in(
@@ -185,7 +189,7 @@ class CurveCrypto(Protocol[S]):
         """Return get_dy, which is what the exchange pays."""
         i, j = places(state.coins, token_in, token_out)
         now = self.at(state, block)
-        dy = self._in(pack(self.rows(now)), now, i, j, _amount(amount))
+        dy = self._in(self.packed(now), now, i, j, _amount(amount))
         return Quote(dy, dy)
 
     def quote_exact_out(
@@ -198,7 +202,7 @@ class CurveCrypto(Protocol[S]):
         """
         i, j = places(state.coins, token_in, token_out)
         now = self.at(state, block)
-        pool = pack(self.rows(now))
+        pool = self.packed(now)
         status, dx = self.kernel_out(pool, now, i, j, _amount(amount))
         checked(status)
         if not self.has_get_dx(now):
@@ -211,7 +215,7 @@ class CurveCrypto(Protocol[S]):
         """Return the slope of get_dy, the fee's own movement included."""
         i, j = places(state.coins, token_in, token_out)
         now = self.at(state, block)
-        status, rate = self.kernel_rate(pack(self.rows(now)), now, i, j, _amount(amount))
+        status, rate = self.kernel_rate(self.packed(now), now, i, j, _amount(amount))
         checked(status)
         return rate
 
@@ -305,7 +309,7 @@ class CurveCrypto(Protocol[S]):
         scale = self.unpacked(packed)
         now = self.at(state, QuoteBlock(0, state.last_timestamp))
         try:
-            paid = self._in(pack(self.rows(now)), now, i, j, dx)
+            paid = self._in(self.packed(now), now, i, j, dx)
             invariant = self.invariant_after(now, i, j, (dx, dy), scale)
         except SwapRefused as refusal:
             if refusal.status == Status.UNMODELLED:

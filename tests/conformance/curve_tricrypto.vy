@@ -78,6 +78,7 @@ def get_dx(i: uint256, j: uint256, dy: uint256) -> uint256:
 
 @external
 def exchange(i: uint256, j: uint256, dx: uint256, new_price_scale: uint256[2]) -> uint256:
+    assert dx > 0
     # What a pool decides from its oracle, whether and where to move the price scale, is given here.
     if self.ramps:
         self.D = self._newton_D(self._xp(self.balances), 0)

@@ -1,4 +1,4 @@
-"""Random pools of Curve's crypto family, and amounts to ask of them: usual, extreme and impossible."""
+"""Random pools of Curve's crypto family, and amounts to ask of them, impossible ones included."""
 
 from __future__ import annotations
 
