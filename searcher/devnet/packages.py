@@ -39,9 +39,10 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def folder(self) -> str:
-        """The name of its folder in the cache, unlike that of any other pin."""
+        """The name of its folder in the cache, unlike that of any pin of other files."""
         plain = self.name.lstrip("@").replace("/", "-")
-        return f"{plain}-{self.version}-{self.sha512[:16]}"
+        wanted = hashlib.sha256(msgspec.json.encode(sorted(self.files.items()))).hexdigest()
+        return f"{plain}-{self.version}-{self.sha512[:16]}-{wanted[:8]}"
 
 
 def pinned() -> list[Package]:
@@ -201,6 +202,6 @@ def _extract(archive: bytes, package: Package) -> Mapping[str, bytes]:
     if missing := set(wanted.values()) - contents.keys():
         raise NotReady(
             f"{package.name}@{package.version} lacks {', '.join(sorted(missing))}: "
-            "correct searcher/devnet/packages.json"
+            "correct its pin in packages.json"
         )
     return contents

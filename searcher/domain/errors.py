@@ -25,6 +25,7 @@ class ExitStatus(IntEnum):
     PREFLIGHT = 4
     LIMIT = 5
     NODE_UNREACHABLE = 6
+    REFUSED = 7
     TEMPORARY = 75
     INTERRUPTED = 130
     TERMINATED = 143

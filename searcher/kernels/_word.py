@@ -38,7 +38,7 @@ HARDWARE_DIVISION: Final = platform.machine() in {"x86_64", "AMD64"}
 
 def _intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     """Register an intrinsic; to the type checker it stays a function of what kernels pass."""
-    return intrinsic(function)  # type: ignore[no-any-return]
+    return intrinsic(function)
 
 
 class U256Type(types.Type):
@@ -198,7 +198,7 @@ def constant(value: int) -> Callable[[], Any]:
     def known(_context: Any) -> Any:
         return U256(), lambda _context, _builder, _sig, _args: ir.Constant(I256, value)
 
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 @_intrinsic

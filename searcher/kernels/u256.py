@@ -240,13 +240,15 @@ def from_float(x: float) -> Word:
 @kernel("U256(U256)")
 def isqrt(x: Word) -> Word:
     """Return the greatest number whose square is at most `x`."""
-    if x == ZERO():
-        return x
-    shift = np.int64(0)
     bits = bit_length(x)
-    if bits > _SQRT_BITS:
-        shift = (bits - _SQRT_BITS + 1) & ~np.int64(1)
+    if bits <= _SQRT_BITS:
+        root = u256(np.int64(math.sqrt(to_float(x))))
+        if root * root > x:
+            return root - ONE()
+        following = root + ONE()
+        return following if following * following <= x else root
     # The seed is at least the root; from there Newton only descends, and stops at it.
+    shift = (bits - _SQRT_BITS + 1) & ~np.int64(1)
     seed = np.int64(math.sqrt(to_float(x >> shift))) + np.int64(2)
     root = u256(seed) << (shift >> np.int64(1))
     while True:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from searcher.kernels.refusal import SwapRefused
 from searcher.kernels.reference.uniswap_v2 import MAX_RESERVE, amount_in, amount_out
+from searcher.kernels.refusal import SwapRefused
 
 reserves = st.integers(1, MAX_RESERVE)
 fees = st.sampled_from([0, 100, 2500, 3000, 10_000])

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searcher.kernels.refusal import SwapRefused
 from searcher.kernels.reference.uniswap_v3 import (
     MAX_SQRT_RATIO,
     MAX_TICK,
@@ -19,6 +18,7 @@ from searcher.kernels.reference.uniswap_v3 import (
     swap,
     tick_at_sqrt,
 )
+from searcher.kernels.refusal import SwapRefused
 
 SPACING = 60
 FEE = 3000

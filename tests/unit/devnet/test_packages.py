@@ -72,6 +72,14 @@ async def test_a_file_that_the_package_lacks_is_named(npm, tmp_path):
     assert npm[1].exists()
 
 
+async def test_a_pin_that_wants_another_file_is_fetched_again(npm, tmp_path):
+    cache = tmp_path / "cache"
+    await fetch([PACKAGE], cache)
+    renamed = msgspec.structs.replace(PACKAGE, files={"Same": PACKAGE.files["Thing"]})
+    assert await fetch([renamed], cache) == {"Same": '{"a": 1}'}
+    assert await fetch([PACKAGE], cache) == {"Thing": '{"a": 1}'}
+
+
 async def test_what_npm_says_is_passed_on(npm, tmp_path):
     npm[0].unlink()
     with pytest.raises(NotReady, match="404 Not Found"):
