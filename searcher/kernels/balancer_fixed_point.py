@@ -19,7 +19,6 @@ from searcher.kernels.u256 import (
     ONE,
     ZERO,
     Word,
-    Words,
     constant,
     div,
     load,
@@ -246,7 +245,7 @@ def power(x: Word, y: Word) -> tuple[int, Word]:
     if (x >> 255) != ZERO() or y >= _MILD_EXPONENT():
         return _UNSAFE, ZERO()
     negative = x < UNIT()
-    if _LN_36_LOWER() < x and x < _LN_36_UPPER():
+    if _LN_36_LOWER() < x < _LN_36_UPPER():
         logarithm = _ln_36(x)
         high = by_1e18(logarithm)
         low = logarithm - high * UNIT()

@@ -1,13 +1,12 @@
 """Balancer stable pools, V2 and V3, as kernels.
 
 Sources: as `searcher.kernels.reference.balancer_stable` names them. A pool is the array that
-`v2_stable` or `v3_stable` packs; it holds the invariant, which changes only with the state and the
+`packed` makes of it; that holds the invariant, which changes only with the state and the
 amplification, so that a quote does not iterate for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from searcher.kernels import balancer_vault as vault
@@ -26,8 +25,7 @@ from searcher.kernels.balancer_vault import (
     taken,
     token_word,
 )
-from searcher.kernels.reference.balancer_stable import StableMath
-from searcher.kernels.reference.balancer_vault import V2Side, V3Side, V3Terms
+from searcher.kernels.reference.balancer_stable import StableMath, V2Stable, V3Stable
 from searcher.kernels.refusal import Status, checked
 from searcher.kernels.u256 import (
     ONE,
@@ -40,6 +38,7 @@ from searcher.kernels.u256 import (
     load,
     mul_checked,
     pack,
+    select,
     to_float,
     u256,
 )
@@ -224,10 +223,8 @@ def _imbalance(pool: Words, i: int, j: int, amount_in: Word, amount_out: Word) -
     least = least - amount_out
     for k in range(_count(pool)):
         balance = token_word(pool, k, LIVE)
-        if balance > most:
-            most = balance
-        if balance < least:
-            least = balance
+        most = select(balance > most, balance, most)
+        least = select(balance < least, balance, least)
     if least == ZERO():
         return _OVERFLOW
     return _UNSAFE if div(most, least) >= _MAX_IMBALANCE() else _OK
@@ -314,43 +311,16 @@ def marginal_rate(amount: Word, pool: Words, i: int, j: int) -> tuple[int, float
     return _OK, slope * kept * scale(pool, i) / scale_out
 
 
-def v2_stable(
-    sides: Sequence[V2Side], fee: int, amp: int, edition: StableMath = StableMath.V2
-) -> Words:
-    """Return a stable pool of the V2 vault as words.
-
-    Args:
-        sides: its tokens, without its own.
-        fee: the swap fee, 18 decimals.
-        amp: the amplification of the moment, 3 decimals.
-        edition: which StableMath it holds.
+def packed(pool: V2Stable | V3Stable) -> Words:
+    """Return a stable pool as words, its invariant among them.
 
     Raises:
         SwapRefused: the contract cannot calculate the invariant.
     """
-    d = _invariant_of([side.upscaled for side in sides], amp, edition)
-    curve = (_EDITIONS[edition], amp, d, 0)
-    return vault.v2_pool(sides, fee, curve, [(0, 0)] * len(sides))
-
-
-def v3_stable(sides: Sequence[V3Side], terms: V3Terms, amp: int, *, bounded: bool = False) -> Words:
-    """Return a stable pool of the V3 vault as words.
-
-    Args:
-        sides: its tokens.
-        terms: the vault's terms for it.
-        amp: the amplification of the moment, 3 decimals.
-        bounded: whether it is of the version that refuses too unequal balances.
-
-    Raises:
-        SwapRefused: the contract cannot calculate the invariant.
-    """
-    d = _invariant_of([side.live for side in sides], amp, StableMath.V3)
-    curve = (_EDITIONS[StableMath.V3], amp, d, int(bounded))
-    return vault.v3_pool(sides, terms, curve, [(0, 0)] * len(sides))
-
-
-def _invariant_of(balances: Sequence[int], amp: int, edition: StableMath) -> int:
-    status, d = invariant(amp, pack(balances), _EDITIONS[edition])
+    edition = _EDITIONS[pool.edition]
+    status, d = invariant(pool.amp, pack(pool.balances), edition)
     checked(status)
-    return int(d)
+    extra = [(0, 0)] * len(pool.sides)
+    if isinstance(pool, V2Stable):
+        return vault.v2_pool(pool.sides, pool.fee, (edition, pool.amp, d, 0), extra)
+    return vault.v3_pool(pool.sides, pool.terms, (edition, pool.amp, d, int(pool.bounded)), extra)

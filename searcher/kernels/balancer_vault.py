@@ -161,7 +161,9 @@ def given_out(amount: Word, pool: Words, j: int) -> tuple[int, Word]:
 
 
 @kernel("i8(U256, U256, U256, u8[:,::1], i8, i8)")
-def _settle(amount_in: Word, amount_out: Word, fee: Word, pool: Words, i: int, j: int) -> int:
+def _settle(  # noqa: PLR0917  kernels are called by position
+    amount_in: Word, amount_out: Word, fee: Word, pool: Words, i: int, j: int
+) -> int:
     """Return whether the vault can book a swap; `fee` has 18 decimals and matters to V3 only."""
     fits, held = add_checked(token_word(pool, i, RAW), amount_in)
     if not fits:
@@ -193,7 +195,7 @@ def _settle(amount_in: Word, amount_out: Word, fee: Word, pool: Words, i: int, j
 
 
 @kernel("Tuple((i8, U256))(U256, U256, U256, u8[:,::1], i8, i8)")
-def paid(
+def paid(  # noqa: PLR0917  kernels are called by position
     amount: Word, calculated: Word, fee: Word, pool: Words, i: int, j: int
 ) -> tuple[int, Word]:
     """Return the output in smallest units of what the curve calculated, after the vault's checks.

@@ -1,12 +1,11 @@
 """Balancer weighted pools, V2 and V3, as kernels.
 
 Sources: as `searcher.kernels.reference.balancer_weighted` names them. A pool is the array that
-`v2_weighted` or `v3_weighted` packs.
+`packed` makes of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from searcher.kernels import balancer_vault as vault
@@ -32,7 +31,7 @@ from searcher.kernels.balancer_vault import (
     taken,
     token_word,
 )
-from searcher.kernels.reference.balancer_vault import V2Side, V3Side, V3Terms
+from searcher.kernels.reference.balancer_weighted import V2Weighted, V3Weighted
 from searcher.kernels.refusal import Status
 from searcher.kernels.u256 import (
     ONE,
@@ -61,27 +60,18 @@ _FLOOR: Final = TOKEN + 1
 _MAX_RATIO = constant(3 * 10**17)
 
 
-def v2_weighted(
-    sides: Sequence[V2Side], fee: int, weights: Sequence[int], *, exact_powers: bool = True
-) -> Words:
-    """Return a weighted pool of the V2 vault as words; fee and weights have 18 decimals."""
-    extra = [(weight, 0) for weight in weights]
-    return vault.v2_pool(sides, fee, (int(exact_powers), 0, 0, 0), extra)
+def packed(pool: V2Weighted | V3Weighted) -> Words:
+    """Return a weighted pool as words.
 
-
-def v3_weighted(
-    sides: Sequence[V3Side], terms: V3Terms, weights: Sequence[int], floors: Sequence[int] = ()
-) -> Words:
-    """Return a weighted pool of the V3 vault as words.
-
-    Args:
-        sides: its tokens.
-        terms: the vault's terms for it.
-        weights: with 18 decimals.
-        floors: the least balances of the tokens, 18 decimals; none for a pool older than they are.
+    Raises:
+        SwapRefused: a balance does not fit 256 bits with 18 decimals.
     """
-    extra = list(zip(weights, floors or [0] * len(weights), strict=True))
-    return vault.v3_pool(sides, terms, (1, int(bool(floors)), 0, 0), extra)
+    floors = pool.floors if isinstance(pool, V3Weighted) else ()
+    extra = list(zip(pool.weights, floors or [0] * len(pool.weights), strict=True))
+    curve = (int(pool.exact_powers), int(bool(floors)), 0, 0)
+    if isinstance(pool, V2Weighted):
+        return vault.v2_pool(pool.sides, pool.fee, curve, extra)
+    return vault.v3_pool(pool.sides, pool.terms, curve, extra)
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8)")

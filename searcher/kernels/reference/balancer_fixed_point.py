@@ -1,8 +1,8 @@
 """Balancer's 18-decimal fixed point, logarithm and power, in exact integers.
 
-Sources: FixedPoint.sol and LogExpMath.sol of balancer-v2-monorepo (solidity-utils, Solidity 0.7 with
-checked helpers) and of balancer-v3-monorepo (Solidity 0.8). Both give the same integers and revert
-on the same inputs; the errors they name are one status here.
+Sources: FixedPoint.sol and LogExpMath.sol of balancer-v2-monorepo (Solidity 0.7 with checked
+helpers) and of balancer-v3-monorepo (Solidity 0.8). Both give the same integers and revert on the
+same inputs; the errors they name are one status here.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from searcher.kernels.reference.balancer_fixed_point import add, div, div_up_raw, mul, sub
 from searcher.kernels.reference.balancer_vault import (
@@ -43,6 +43,45 @@ class StableMath(Enum):
     """StablePool of 2022 and ComposableStablePool: Curve's way to the invariant."""
     V3 = "v3"
     """V3 StablePool: the same invariant, a token's balance with more precision."""
+
+
+class V2Stable(NamedTuple):
+    """A stable pool of the V2 vault, without its own token.
+
+    `fee` has 18 decimals, `amp` is the amplification of the moment with 3.
+    """
+
+    sides: Sequence[V2Side]
+    fee: int
+    amp: int
+    edition: StableMath = StableMath.V2
+
+    @property
+    def balances(self) -> list[int]:
+        """The balances that the curve sees."""
+        return [side.upscaled for side in self.sides]
+
+
+class V3Stable(NamedTuple):
+    """A stable pool of the V3 vault; `amp` is the amplification of the moment, 3 decimals.
+
+    `bounded` says whether it is of the version, of 2026, that refuses too unequal balances.
+    """
+
+    sides: Sequence[V3Side]
+    terms: V3Terms
+    amp: int
+    bounded: bool = False
+
+    @property
+    def balances(self) -> list[int]:
+        """The balances that the curve sees."""
+        return [side.live for side in self.sides]
+
+    @property
+    def edition(self) -> StableMath:
+        """All V3 pools share one StableMath."""
+        return StableMath.V3
 
 
 def amplification(start: int, end: int, start_time: int, end_time: int, now: int) -> int:
@@ -98,7 +137,7 @@ def _invariant_rounded_up(ann: int, balances: Sequence[int], total: int, d: int)
 
 
 def token_balance(
-    amp: int, balances: Sequence[int], d: int, place: int, edition: StableMath
+    amp: int, balances: Sequence[int], d: int, place: int, *, edition: StableMath
 ) -> int:
     """Return the balance of one token at which the invariant is `d` with all others as they are.
 
@@ -128,124 +167,60 @@ def token_balance(
     raise SwapRefused(Status.NO_CONVERGENCE, "a balance does not settle in 255 rounds")
 
 
-def out_given_in(
-    amp: int, balances: Sequence[int], i: int, j: int, amount: int, edition: StableMath
-) -> int:
-    """Return StableMath's output of token `j` for an input of token `i` after fee."""
-    d = invariant(amp, balances, edition)
-    held = list(balances)
+def exact_in(amount: int, pool: V2Stable | V3Stable, i: int, j: int) -> int:
+    """Return what the vault pays of token `j` for exactly `amount` of token `i`, smallest units.
+
+    Raises:
+        SwapRefused: the pool or the vault would revert.
+    """
+    if isinstance(pool, V2Stable):
+        given = v2_given_in(amount, pool.sides[i], pool.fee)
+        out = _out_given_in(pool, i, j, given)
+        return v2_paid(amount, out, (pool.sides[i], pool.sides[j]))
+    given, fee = v3_given_in(amount, pool.sides[i], pool.terms)
+    out = _out_given_in(pool, i, j, given)
+    _check_imbalance(pool, i, j, (given, out))
+    return v3_paid(amount, out, fee, (pool.sides[i], pool.sides[j]), pool.terms)
+
+
+def exact_out(amount: int, pool: V2Stable | V3Stable, i: int, j: int) -> int:
+    """Return what the vault takes of token `i` to pay exactly `amount` of token `j`.
+
+    Raises:
+        SwapRefused: the pool or the vault would revert.
+    """
+    if isinstance(pool, V2Stable):
+        given = v2_given_out(amount, pool.sides[j])
+        taken = _in_given_out(pool, i, j, given)
+        return v2_taken(amount, taken, (pool.sides[i], pool.sides[j]), pool.fee)
+    given = v3_given_out(amount, pool.sides[j], pool.terms)
+    taken = _in_given_out(pool, i, j, given)
+    _check_imbalance(pool, i, j, (taken, given))
+    return v3_taken(amount, taken, (pool.sides[i], pool.sides[j]), pool.terms)
+
+
+def _out_given_in(pool: V2Stable | V3Stable, i: int, j: int, amount: int) -> int:
+    held = pool.balances
+    d = invariant(pool.amp, held, pool.edition)
+    before = held[j]
     held[i] = add(held[i], amount)
-    return sub(sub(balances[j], token_balance(amp, held, d, j, edition)), 1)
+    return sub(sub(before, token_balance(pool.amp, held, d, j, edition=pool.edition)), 1)
 
 
-def in_given_out(
-    amp: int, balances: Sequence[int], i: int, j: int, amount: int, edition: StableMath
-) -> int:
-    """Return StableMath's input of token `i`, before fee, for an output of token `j`."""
-    d = invariant(amp, balances, edition)
-    if amount > balances[j]:
+def _in_given_out(pool: V2Stable | V3Stable, i: int, j: int, amount: int) -> int:
+    held = pool.balances
+    d = invariant(pool.amp, held, pool.edition)
+    if amount > held[j]:
         raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "the pool does not hold what is asked for")
-    held = list(balances)
     held[j] -= amount
-    return add(sub(token_balance(amp, held, d, i, edition), balances[i]), 1)
+    return add(sub(token_balance(pool.amp, held, d, i, edition=pool.edition), held[i]), 1)
 
 
-def v2_exact_in(
-    amount: int,
-    sides: Sequence[V2Side],
-    i: int,
-    j: int,
-    fee: int,
-    amp: int,
-    edition: StableMath = StableMath.V2,
-) -> int:
-    """Return what the V2 vault pays of token `j` for exactly `amount` of token `i`.
-
-    Args:
-        amount: the input, smallest units.
-        sides: the pool's tokens, without its own.
-        i: the place of the token in.
-        j: the place of the token out.
-        fee: the swap fee, 18 decimals.
-        amp: the amplification of the moment, 3 decimals.
-        edition: which StableMath the pool holds.
-
-    Raises:
-        SwapRefused: the pool or the vault would revert.
-    """
-    given = v2_given_in(amount, sides[i], fee)
-    out = out_given_in(amp, [side.upscaled for side in sides], i, j, given, edition)
-    return v2_paid(amount, out, sides[i], sides[j])
-
-
-def v2_exact_out(
-    amount: int,
-    sides: Sequence[V2Side],
-    i: int,
-    j: int,
-    fee: int,
-    amp: int,
-    edition: StableMath = StableMath.V2,
-) -> int:
-    """Return what the V2 vault takes of token `i` to pay exactly `amount`, as `v2_exact_in`."""
-    given = v2_given_out(amount, sides[j])
-    taken = in_given_out(amp, [side.upscaled for side in sides], i, j, given, edition)
-    return v2_taken(amount, taken, sides[i], sides[j], fee)
-
-
-def v3_exact_in(
-    amount: int,
-    sides: Sequence[V3Side],
-    i: int,
-    j: int,
-    terms: V3Terms,
-    amp: int,
-    *,
-    bounded: bool = False,
-) -> int:
-    """Return what the V3 vault pays of token `j` for exactly `amount` of token `i`.
-
-    Args:
-        amount: the input, smallest units.
-        sides: the pool's tokens.
-        i: the place of the token in.
-        j: the place of the token out.
-        terms: the vault's terms for the pool.
-        amp: the amplification of the moment, 3 decimals.
-        bounded: whether the pool is of the version that refuses too unequal balances.
-
-    Raises:
-        SwapRefused: the pool or the vault would revert.
-    """
-    given, fee = v3_given_in(amount, sides[i], terms)
-    live = [side.live for side in sides]
-    out = out_given_in(amp, live, i, j, given, StableMath.V3)
-    if bounded:
-        _check_imbalance(live, i, j, given, out)
-    return v3_paid(amount, out, fee, sides[i], sides[j], terms)
-
-
-def v3_exact_out(
-    amount: int,
-    sides: Sequence[V3Side],
-    i: int,
-    j: int,
-    terms: V3Terms,
-    amp: int,
-    *,
-    bounded: bool = False,
-) -> int:
-    """Return what the V3 vault takes of token `i` to pay exactly `amount`, as `v3_exact_in`."""
-    given = v3_given_out(amount, sides[j], terms)
-    live = [side.live for side in sides]
-    taken = in_given_out(amp, live, i, j, given, StableMath.V3)
-    if bounded:
-        _check_imbalance(live, i, j, taken, given)
-    return v3_taken(amount, taken, sides[i], sides[j], terms)
-
-
-def _check_imbalance(live: Sequence[int], i: int, j: int, amount_in: int, amount_out: int) -> None:
-    largest = max(*live, add(live[i], amount_in))
-    least = min(*live, sub(live[j], amount_out))
+def _check_imbalance(pool: V3Stable, i: int, j: int, amounts: tuple[int, int]) -> None:
+    if not pool.bounded:
+        return
+    live = pool.balances
+    largest = max(*live, add(live[i], amounts[0]))
+    least = min(*live, sub(live[j], amounts[1]))
     if div(largest, least) >= MAX_IMBALANCE:
         raise SwapRefused(Status.UNSAFE_VALUES, "one balance would be 10,000 times another")

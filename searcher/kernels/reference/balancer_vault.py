@@ -56,24 +56,24 @@ def v2_given_out(amount: int, side_out: V2Side) -> int:
     return mul_down(amount, side_out.scaling)
 
 
-def v2_paid(amount: int, calculated: int, side_in: V2Side, side_out: V2Side) -> int:
-    """Return the output in smallest units, after the vault's checks."""
-    paid = div_down(calculated, side_out.scaling)
-    _v2_settle(amount, paid, side_in, side_out)
+def v2_paid(amount: int, calculated: int, sides: tuple[V2Side, V2Side]) -> int:
+    """Return the output in smallest units, after the vault's checks; `sides` are in and out."""
+    paid = div_down(calculated, sides[1].scaling)
+    _v2_settle(amount, paid, sides)
     return paid
 
 
-def v2_taken(amount: int, calculated: int, side_in: V2Side, side_out: V2Side, fee: int) -> int:
+def v2_taken(amount: int, calculated: int, sides: tuple[V2Side, V2Side], fee: int) -> int:
     """Return the input in smallest units, fee added, after the vault's checks."""
-    taken = div_up(div_up(calculated, side_in.scaling), complement(fee))
-    _v2_settle(taken, amount, side_in, side_out)
+    taken = div_up(div_up(calculated, sides[0].scaling), complement(fee))
+    _v2_settle(taken, amount, sides)
     return taken
 
 
-def _v2_settle(amount_in: int, amount_out: int, side_in: V2Side, side_out: V2Side) -> None:
-    if add(side_in.balance, amount_in) > V2_MAX_BALANCE:
+def _v2_settle(amount_in: int, amount_out: int, sides: tuple[V2Side, V2Side]) -> None:
+    if add(sides[0].balance, amount_in) > V2_MAX_BALANCE:
         raise SwapRefused(Status.OVERFLOW, "the vault's balance would exceed uint112")
-    if amount_out > side_out.balance - side_out.managed:
+    if amount_out > sides[1].balance - sides[1].managed:
         raise SwapRefused(
             Status.INSUFFICIENT_LIQUIDITY, "the vault does not hold what it would pay"
         )
@@ -122,23 +122,21 @@ def v3_given_out(amount: int, side_out: V3Side, terms: V3Terms) -> int:
 
 
 def v3_paid(
-    amount: int, calculated: int, fee: int, side_in: V3Side, side_out: V3Side, terms: V3Terms
+    amount: int, calculated: int, fee: int, sides: tuple[V3Side, V3Side], terms: V3Terms
 ) -> int:
-    """Return the output in smallest units, after the vault's checks."""
+    """Return the output in smallest units, after the vault's checks; `sides` are in and out."""
     _not_small(calculated, terms)
-    paid = div_down(calculated, mul(side_out.scaling, rate_up(side_out.rate)))
-    _v3_settle(amount, paid, fee, side_in, side_out, terms)
+    paid = div_down(calculated, mul(sides[1].scaling, rate_up(sides[1].rate)))
+    _v3_settle(amount, paid, fee, sides, terms)
     return paid
 
 
-def v3_taken(
-    amount: int, calculated: int, side_in: V3Side, side_out: V3Side, terms: V3Terms
-) -> int:
+def v3_taken(amount: int, calculated: int, sides: tuple[V3Side, V3Side], terms: V3Terms) -> int:
     """Return the input in smallest units, fee added, after the vault's checks."""
     _not_small(calculated, terms)
     fee = div_up_raw(mul(calculated, terms.fee), complement(terms.fee))
-    taken = div_up(add(calculated, fee), mul(side_in.scaling, side_in.rate))
-    _v3_settle(taken, amount, fee, side_in, side_out, terms)
+    taken = div_up(add(calculated, fee), mul(sides[0].scaling, sides[0].rate))
+    _v3_settle(taken, amount, fee, sides, terms)
     return taken
 
 
@@ -148,8 +146,9 @@ def rate_up(rate: int) -> int:
 
 
 def _v3_settle(
-    amount_in: int, amount_out: int, fee: int, side_in: V3Side, side_out: V3Side, terms: V3Terms
+    amount_in: int, amount_out: int, fee: int, sides: tuple[V3Side, V3Side], terms: V3Terms
 ) -> None:
+    side_in, side_out = sides
     fee_raw = div_down(fee, mul(side_in.scaling, side_in.rate)) if fee else 0
     raw_in = sub(add(side_in.raw, amount_in), mul_down(fee_raw, terms.aggregate_fee))
     live_in = mul_down(mul(raw_in, side_in.scaling), side_in.rate)

@@ -7,6 +7,7 @@ ScalingHelpers.sol of balancer-v3-monorepo.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from searcher.kernels.reference.balancer_fixed_point import (
@@ -39,26 +40,83 @@ MAX_RATIO: Final = 3 * 10**17
 """The share of a balance, 18 decimals, that one swap may bring or take."""
 
 
-class Weights(NamedTuple):
-    """The weights of a swap's two tokens, 18 decimals, and how the pool takes powers.
+class V2Weighted(NamedTuple):
+    """A weighted pool of the V2 vault; `fee` and `weights` have 18 decimals.
 
     `exact_powers` is false for the pools of 2021, which send exponents of 1, 2 and 4 through the
     logarithm as well.
     """
 
-    weight_in: int
-    weight_out: int
+    sides: Sequence[V2Side]
+    fee: int
+    weights: Sequence[int]
     exact_powers: bool = True
 
 
-class Floors(NamedTuple):
-    """The least 18-decimal balances that a V3 pool keeps, since its version of 2026."""
+class V3Weighted(NamedTuple):
+    """A weighted pool of the V3 vault; `weights` have 18 decimals.
 
-    minimum_in: int
-    minimum_out: int
+    `floors` are the least balances that it keeps, 18 decimals: none before its version of 2026.
+    """
+
+    sides: Sequence[V3Side]
+    terms: V3Terms
+    weights: Sequence[int]
+    floors: Sequence[int] = ()
+
+    @property
+    def exact_powers(self) -> bool:
+        """Every V3 pool multiplies exponents of 1, 2 and 4 out."""
+        return True
 
 
-def out_given_in(balance_in: int, balance_out: int, amount: int, weights: Weights) -> int:
+def exact_in(amount: int, pool: V2Weighted | V3Weighted, i: int, j: int) -> int:
+    """Return what the vault pays of token `j` for exactly `amount` of token `i`, smallest units.
+
+    Raises:
+        SwapRefused: the pool or the vault would revert.
+    """
+    if isinstance(pool, V2Weighted):
+        pair = pool.sides[i], pool.sides[j]
+        given = v2_given_in(amount, pair[0], pool.fee)
+        out = _out_given_in(pair[0].upscaled, pair[1].upscaled, given, _exponents(pool, i, j))
+        return v2_paid(amount, out, pair)
+    given, fee = v3_given_in(amount, pool.sides[i], pool.terms)
+    balance_in, balance_out = _v3_balance_in(pool, i), pool.sides[j].live
+    out = _out_given_in(balance_in, balance_out, given, _exponents(pool, i, j))
+    _check_floor_out(pool, j, out)
+    return v3_paid(amount, out, fee, (pool.sides[i], pool.sides[j]), pool.terms)
+
+
+def exact_out(amount: int, pool: V2Weighted | V3Weighted, i: int, j: int) -> int:
+    """Return what the vault takes of token `i` to pay exactly `amount` of token `j`.
+
+    Raises:
+        SwapRefused: the pool or the vault would revert.
+    """
+    if isinstance(pool, V2Weighted):
+        pair = pool.sides[i], pool.sides[j]
+        given = v2_given_out(amount, pair[1])
+        taken = _in_given_out(pair[0].upscaled, pair[1].upscaled, given, _exponents(pool, i, j))
+        return v2_taken(amount, taken, pair, pool.fee)
+    given = v3_given_out(amount, pool.sides[j], pool.terms)
+    balance_in, balance_out = _v3_balance_in(pool, i), pool.sides[j].live
+    taken = _in_given_out(balance_in, balance_out, given, _exponents(pool, i, j))
+    _check_floor_out(pool, j, given)
+    return v3_taken(amount, taken, (pool.sides[i], pool.sides[j]), pool.terms)
+
+
+class _Exponents(NamedTuple):
+    weight_in: int
+    weight_out: int
+    exact_powers: bool
+
+
+def _exponents(pool: V2Weighted | V3Weighted, i: int, j: int) -> _Exponents:
+    return _Exponents(pool.weights[i], pool.weights[j], pool.exact_powers)
+
+
+def _out_given_in(balance_in: int, balance_out: int, amount: int, weights: _Exponents) -> int:
     """Return WeightedMath's output for an input after fee, all with 18 decimals."""
     if amount > mul_down(balance_in, MAX_RATIO):
         raise SwapRefused(Status.RATIO_LIMIT, "more than 30 % of the balance of the token in")
@@ -68,7 +126,7 @@ def out_given_in(balance_in: int, balance_out: int, amount: int, weights: Weight
     return mul_down(balance_out, complement(power))
 
 
-def in_given_out(balance_in: int, balance_out: int, amount: int, weights: Weights) -> int:
+def _in_given_out(balance_in: int, balance_out: int, amount: int, weights: _Exponents) -> int:
     """Return WeightedMath's input before fee for an output, all with 18 decimals."""
     if amount > mul_down(balance_out, MAX_RATIO):
         raise SwapRefused(Status.RATIO_LIMIT, "more than 30 % of the balance of the token out")
@@ -78,82 +136,16 @@ def in_given_out(balance_in: int, balance_out: int, amount: int, weights: Weight
     return mul_up(balance_in, sub(power, ONE))
 
 
-def v2_exact_in(amount: int, side_in: V2Side, side_out: V2Side, fee: int, weights: Weights) -> int:
-    """Return what the V2 vault pays for exactly `amount`, smallest units.
-
-    Raises:
-        SwapRefused: the pool or the vault would revert.
-    """
-    given = v2_given_in(amount, side_in, fee)
-    out = out_given_in(side_in.upscaled, side_out.upscaled, given, weights)
-    return v2_paid(amount, out, side_in, side_out)
-
-
-def v2_exact_out(amount: int, side_in: V2Side, side_out: V2Side, fee: int, weights: Weights) -> int:
-    """Return what the V2 vault takes to pay exactly `amount`, smallest units.
-
-    Raises:
-        SwapRefused: the pool or the vault would revert.
-    """
-    given = v2_given_out(amount, side_out)
-    taken = in_given_out(side_in.upscaled, side_out.upscaled, given, weights)
-    return v2_taken(amount, taken, side_in, side_out, fee)
-
-
-def v3_exact_in(
-    amount: int,
-    side_in: V3Side,
-    side_out: V3Side,
-    terms: V3Terms,
-    weights: Weights,
-    floors: Floors | None = None,
-) -> int:
-    """Return what the V3 vault pays for exactly `amount`, smallest units.
-
-    Args:
-        amount: the input, smallest units.
-        side_in: the token in.
-        side_out: the token out.
-        terms: the vault's terms for the pool.
-        weights: of the two tokens.
-        floors: the least balances of the two; None for a pool older than they are.
-
-    Raises:
-        SwapRefused: the pool or the vault would revert.
-    """
-    given, fee = v3_given_in(amount, side_in, terms)
-    balance_in = _v3_balance_in(side_in, floors)
-    out = out_given_in(balance_in, side_out.live, given, weights)
-    _check_floor_out(side_out, out, floors)
-    return v3_paid(amount, out, fee, side_in, side_out, terms)
-
-
-def v3_exact_out(
-    amount: int,
-    side_in: V3Side,
-    side_out: V3Side,
-    terms: V3Terms,
-    weights: Weights,
-    floors: Floors | None = None,
-) -> int:
-    """Return what the V3 vault takes to pay exactly `amount`, as `v3_exact_in` says."""
-    given = v3_given_out(amount, side_out, terms)
-    balance_in = _v3_balance_in(side_in, floors)
-    taken = in_given_out(balance_in, side_out.live, given, weights)
-    _check_floor_out(side_out, given, floors)
-    return v3_taken(amount, taken, side_in, side_out, terms)
-
-
-def _v3_balance_in(side: V3Side, floors: Floors | None) -> int:
-    """Return the balance that the curve sees; the version with floors rounds it up."""
-    if floors is None:
-        return side.live
-    balance = add(side.live, 1)
-    if balance < floors.minimum_in:
+def _v3_balance_in(pool: V3Weighted, i: int) -> int:
+    """Return the balance of the token in that the curve sees; a pool with floors rounds it up."""
+    if not pool.floors:
+        return pool.sides[i].live
+    balance = add(pool.sides[i].live, 1)
+    if balance < pool.floors[i]:
         raise SwapRefused(Status.UNSAFE_VALUES, "the balance of the token in is below its minimum")
     return balance
 
 
-def _check_floor_out(side: V3Side, amount: int, floors: Floors | None) -> None:
-    if floors is not None and sub(side.live, amount) < floors.minimum_out:
+def _check_floor_out(pool: V3Weighted, j: int, amount: int) -> None:
+    if pool.floors and sub(pool.sides[j].live, amount) < pool.floors[j]:
         raise SwapRefused(Status.UNSAFE_VALUES, "the balance of the token out would be too small")
