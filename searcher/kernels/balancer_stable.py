@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from searcher.kernels import balancer_vault as vault
 from searcher.kernels._jit import kernel
 from searcher.kernels.balancer_fixed_point import by_1000
@@ -26,7 +28,7 @@ from searcher.kernels.balancer_vault import (
     token_word,
 )
 from searcher.kernels.reference.balancer_stable import StableMath, V2Stable, V3Stable
-from searcher.kernels.refusal import Status, checked
+from searcher.kernels.refusal import Status
 from searcher.kernels.u256 import (
     ONE,
     ZERO,
@@ -35,6 +37,7 @@ from searcher.kernels.u256 import (
     add_checked,
     constant,
     div,
+    limb,
     load,
     mul_checked,
     pack,
@@ -51,15 +54,16 @@ _OVERFLOW: Final = int(Status.OVERFLOW)
 _LOST: Final = int(Status.NO_CONVERGENCE)
 _UNSAFE: Final = int(Status.UNSAFE_VALUES)
 
-# Header rows: which StableMath, the amplification with 3 decimals, the invariant, whether too
-# unequal balances are refused.
+# Header rows: the edition, the amplification with 3 decimals, the invariant, and why there is none.
 _EDITION: Final = CURVE
 _AMP: Final = CURVE + 1
 _INVARIANT: Final = CURVE + 2
-_BOUNDED: Final = CURVE + 3
+_REFUSAL: Final = CURVE + 3
 
 _EDITIONS: Final = {StableMath.V2_ROUNDED_UP: 0, StableMath.V2: 1, StableMath.V3: 2}
-_V3: Final = 2
+_V3 = constant(2)
+_V3_BOUNDED = constant(3)
+"""V3 that refuses too unequal balances."""
 _ROUNDS: Final = 255
 _PRECISION = constant(1000)
 _MAX_IMBALANCE = constant(10_000)
@@ -150,6 +154,12 @@ def _count(pool: Words) -> int:
     return (pool.shape[0] - HEADER) // FIELDS
 
 
+@kernel("i8(u8[:,::1])")
+def _refusal(pool: Words) -> int:
+    """Return why the pool has no invariant, or that it has one."""
+    return np.int64(limb(load(pool, _REFUSAL), 0))
+
+
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, U256, i8)")
 def _token_balance(pool: Words, changed: int, balance: Word, place: int) -> tuple[int, Word]:
     """Return the balance of one token that keeps the invariant.
@@ -181,7 +191,7 @@ def _token_balance(pool: Words, changed: int, balance: Word, place: int) -> tupl
     fits_below, below = mul_checked(ann, product)
     if not (fits and fits_square and fits_below) or below == ZERO() or d == ZERO():
         return _OVERFLOW, ZERO()
-    if load(pool, _EDITION) == u256(_V3):
+    if load(pool, _EDITION) >= _V3():
         fits_0, above = mul_checked(squared, _PRECISION())
         fits_1, c = mul_checked(quotient_up(above, below), own)
         fits_2, b = mul_checked(d, _PRECISION())
@@ -214,7 +224,7 @@ def _token_balance(pool: Words, changed: int, balance: Word, place: int) -> tupl
 @kernel("i8(u8[:,::1], i8, i8, U256, U256)")
 def _imbalance(pool: Words, i: int, j: int, amount_in: Word, amount_out: Word) -> int:
     """Return whether the balances before and after a swap are equal enough."""
-    if load(pool, _BOUNDED) == ZERO():
+    if load(pool, _EDITION) != _V3_BOUNDED():
         return _OK
     fits, most = add_checked(token_word(pool, i, LIVE), amount_in)
     least = token_word(pool, j, LIVE)
@@ -234,6 +244,8 @@ def _imbalance(pool: Words, i: int, j: int, amount_in: Word, amount_out: Word) -
 def exact_in(amount: Word, pool: Words, i: int, j: int) -> tuple[int, Word]:
     """Return what the vault pays of token `j` for exactly `amount` of token `i`."""
     status, given, fee = given_in(amount, pool, i)
+    if status == _OK:
+        status = _refusal(pool)
     if status != _OK:
         return status, ZERO()
     fits, balance = add_checked(token_word(pool, i, LIVE), given)
@@ -256,6 +268,8 @@ def exact_in(amount: Word, pool: Words, i: int, j: int) -> tuple[int, Word]:
 def exact_out(amount: Word, pool: Words, i: int, j: int) -> tuple[int, Word]:
     """Return what the vault takes of token `i` to pay exactly `amount` of token `j`."""
     status, given = given_out(amount, pool, j)
+    if status == _OK:
+        status = _refusal(pool)
     if status != _OK:
         return status, ZERO()
     before = token_word(pool, j, LIVE)
@@ -314,13 +328,12 @@ def marginal_rate(amount: Word, pool: Words, i: int, j: int) -> tuple[int, float
 def packed(pool: V2Stable | V3Stable) -> Words:
     """Return a stable pool as words, its invariant among them.
 
-    Raises:
-        SwapRefused: the contract cannot calculate the invariant.
+    Where the contract cannot calculate the invariant, every quote of the words says why.
     """
     edition = _EDITIONS[pool.edition]
     status, d = invariant(pool.amp, pack(pool.balances), edition)
-    checked(status)
     extra = [(0, 0)] * len(pool.sides)
     if isinstance(pool, V2Stable):
-        return vault.v2_pool(pool.sides, pool.fee, (edition, pool.amp, d, 0), extra)
-    return vault.v3_pool(pool.sides, pool.terms, (edition, pool.amp, d, int(pool.bounded)), extra)
+        return vault.v2_pool(pool.sides, pool.fee, (edition, pool.amp, d, status), extra)
+    curve = (edition + int(pool.bounded), pool.amp, d, status)
+    return vault.v3_pool(pool.sides, pool.terms, curve, extra)
