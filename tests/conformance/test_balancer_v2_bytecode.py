@@ -112,7 +112,7 @@ def test_weighted_pools_of_two_to_eight_tokens(balancer, tokens, name, size):
                 amount = amount_for(rng, balances[kind])
                 if not exact:
                     # In 2021 factors were whole numbers: scaling such an amount did not overflow.
-                    amount = min(amount, 2**190)
+                    amount = min(amount, 2**130)
                 said = balancer.on_swap(kind, made, pair, amount, *balances)
                 seen[compare(kind, said, curve(amount, pool, i, j), amount, both)] += 1
     assert seen[Status.OK] > size
