@@ -151,13 +151,13 @@ def invariant(amp: Word, balances: Words, edition: int) -> tuple[int, Word]:
 
 @kernel("i8(u8[:,::1])")
 def _count(pool: Words) -> int:
-    return (pool.shape[0] - HEADER) // FIELDS
+    return int(pool.shape[0] - HEADER) // FIELDS
 
 
 @kernel("i8(u8[:,::1])")
 def _refusal(pool: Words) -> int:
     """Return why the pool has no invariant, or that it has one."""
-    return np.int64(limb(load(pool, _REFUSAL), 0))
+    return int(np.int64(limb(load(pool, _REFUSAL), 0)))
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, U256, i8)")

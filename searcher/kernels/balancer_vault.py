@@ -108,7 +108,7 @@ def token_word(pool: Words, place: int, field: int) -> Word:
 @kernel("b1(u8[:,::1])")
 def is_v3(pool: Words) -> bool:
     """Return whether the pool is one of the V3 vault."""
-    return load(pool, VAULT) != _V2()
+    return bool(load(pool, VAULT) != _V2())
 
 
 @kernel("U256(U256)")

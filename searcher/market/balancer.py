@@ -1,9 +1,9 @@
-"""What Balancer's protocols share whatever their vault: ramps, arrays in answers and logs, quotes."""
+"""What Balancer's protocols share whatever their vault: ramps, arrays of words, quotes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -24,6 +24,14 @@ DECIMALS: Final = "0x313ce567"
 
 Curve: TypeAlias = Callable[[int, Words, int, int], tuple[int, Any]]
 """A kernel's entry point: amount, pool, places of the tokens in and out -> status and answer."""
+
+
+class Curves(NamedTuple):
+    """The kernels of a family."""
+
+    exact_in: Curve
+    exact_out: Curve
+    marginal_rate: Curve
 
 
 class AmpRamp(Struct, frozen=True):
@@ -58,10 +66,10 @@ def check_lengths(count: int, **lists: Sequence[Any]) -> None:
             raise ValueError(f"{name}: expected {count} entries, one a token, found {len(values)}")
 
 
-def check_tokens(tokens: Sequence[Address], most: int) -> None:
+def check_tokens(tokens: Sequence[Address]) -> None:
     """Raise ValueError unless these can be the tokens of a pool."""
-    if not 2 <= len(tokens) <= most:
-        raise ValueError(f"tokens: expected 2 to {most}, found {len(tokens)}")
+    if len(tokens) < 2:
+        raise ValueError(f"tokens: expected two or more, found {len(tokens)}")
     if len(set(tokens)) != len(tokens):
         raise ValueError("tokens: expected every token once")
 

@@ -1,6 +1,6 @@
 """Pools of the Balancer V2 vault: their balances, from reads and events, whatever their curve.
 
-Sources: IVault.sol, PoolBalances.sol, AssetManagers.sol, BasePool.sol and TemporarilyPausable.sol of
+Sources: IVault.sol, PoolBalances.sol, AssetManagers.sol, BasePool.sol, TemporarilyPausable.sol of
 balancer-v2-monorepo. A pool's state is that of two contracts, the vault's and its own.
 """
 
@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from searcher.domain.events import Log
-from searcher.domain.units import Address, Hash32
+from searcher.domain.units import Address, Hash32, Uint256
 from searcher.kernels.reference.balancer_fixed_point import ONE
 from searcher.kernels.reference.balancer_vault import V2_MAX_BALANCE, V2Side
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.u256 import Words
-from searcher.market import protocol
 from searcher.market.balancer import (
     DECIMALS,
-    Curve,
+    Curves,
     answer_array,
     answer_words,
     check_decimals,
@@ -35,7 +34,14 @@ from searcher.market.balancer import (
     marginal,
 )
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, words
-from searcher.market.protocol import Answer, Quote, QuoteBlock, ReadCall, UnreadablePool
+from searcher.market.protocol import (
+    Answer,
+    Protocol,
+    Quote,
+    QuoteBlock,
+    ReadCall,
+    UnreadablePool,
+)
 from searcher.market.tokens import places
 
 SWAP: Final = "0x2170c741c41531aec20e7c107c24eecfdd15e69c9bb0a8dd37b1840b9e0b207b"
@@ -45,8 +51,9 @@ SWAP_FEE_CHANGED: Final = "0xa9ba3ffe0b6c366b81232caab38605a0699ad5398d6cce76f91
 PAUSED_CHANGED: Final = "0x9e3a5e37224532dea67b89face185703738a228a6e8a23dee546960180d3be64"
 _VAULT_EVENTS: Final = frozenset({SWAP, POOL_BALANCE_CHANGED, POOL_BALANCE_MANAGED})
 
-GET_POOL_TOKENS: Final = "0xf94d4668"
-GET_POOL_TOKEN_INFO: Final = "0xb05f8e48"
+GET_TOKENS: Final = "0xf94d4668"
+GET_HELD: Final = "0xb05f8e48"
+"""getPoolTokenInfo(bytes32,address)"""
 GET_PAUSED_STATE: Final = "0x1c0de051"
 GET_SWAP_FEE_PERCENTAGE: Final = "0x55c67628"
 GET_SCALING_FACTORS: Final = "0x1dd746ea"
@@ -64,22 +71,44 @@ class BalancerV2Identity(Struct, frozen=True):
         return Address(self.pool_id[:42])
 
 
-class V2State(Protocol):
-    """What the states of all V2 pools have."""
+class BalancerV2State(Struct, frozen=True, kw_only=True):
+    """What the states of all pools of the V2 vault have; each protocol's says what it means."""
 
     tokens: tuple[Address, ...]
-    balances: tuple[int, ...]
-    swap_fee_percentage: int
-    decimals: tuple[int, ...]
-    scaling_factors: tuple[int, ...]
-    managed: tuple[int, ...]
-    paused: bool
-    vault_paused: bool
-    pool_id: Hash32 | None
-    vault: Address | None
+    balances: tuple[Uint256, ...]
+    swap_fee_percentage: Uint256
+    decimals: tuple[int, ...] = ()
+    scaling_factors: tuple[Uint256, ...] = ()
+    managed: tuple[Uint256, ...] = ()
+    paused: bool = False
+    vault_paused: bool = False
+    pool_id: Hash32 | None = None
+    vault: Address | None = None
+
+    def __post_init__(self) -> None:
+        """Check what a pool of the vault can be."""
+        count = len(self.tokens)
+        check_tokens(self.tokens)
+        for name in ("balances", "managed", "decimals", "scaling_factors"):
+            check_lengths(count, **{name: getattr(self, name)})
+        if not self.balances:
+            raise ValueError(f"balances: expected {count} entries, one a token, found none")
+        for place, balance in enumerate(self.balances):
+            if balance > V2_MAX_BALANCE:
+                raise ValueError(f"balances[{place}]: expected a uint112")
+        for place, managed in enumerate(self.managed):
+            if managed > self.balances[place]:
+                raise ValueError(f"managed[{place}]: expected at most the balance it is part of")
+        if bool(self.decimals) == bool(self.scaling_factors):
+            raise ValueError("decimals: expected them or scaling_factors, and not both")
+        check_decimals(self.decimals)
+        for place, factor in enumerate(self.scaling_factors):
+            if not 0 < factor < 2**140:
+                raise ValueError(f"scaling_factors[{place}]: expected a factor with 18 decimals")
+        check_share("swap_fee_percentage", self.swap_fee_percentage)
 
 
-S = TypeVar("S", bound=Struct)
+S = TypeVar("S", bound=BalancerV2State)
 
 
 class Held(NamedTuple):
@@ -96,30 +125,7 @@ class Held(NamedTuple):
     vault: Address
 
 
-def check_v2(state: V2State, most: int) -> None:
-    """Raise ValueError for what contradicts itself in the parts that all V2 pools have."""
-    count = len(state.tokens)
-    check_tokens(state.tokens, most)
-    for name in ("balances", "managed", "decimals", "scaling_factors"):
-        check_lengths(count, **{name: getattr(state, name)})
-    if not state.balances:
-        raise ValueError(f"balances: expected {count} entries, one a token, found none")
-    for place, balance in enumerate(state.balances):
-        if balance > V2_MAX_BALANCE:
-            raise ValueError(f"balances[{place}]: expected a uint112")
-    for place, managed in enumerate(state.managed):
-        if managed > state.balances[place]:
-            raise ValueError(f"managed[{place}]: expected at most the balance it is part of")
-    if bool(state.decimals) == bool(state.scaling_factors):
-        raise ValueError("decimals: expected them or scaling_factors, one entry a token, not both")
-    check_decimals(state.decimals)
-    for place, factor in enumerate(state.scaling_factors):
-        if not 0 < factor < 2**140:
-            raise ValueError(f"scaling_factors[{place}]: expected 18 decimals, {ONE} or more")
-    check_share("swap_fee_percentage", state.swap_fee_percentage)
-
-
-def sides(state: V2State, rates: Sequence[int] = ()) -> list[V2Side]:
+def sides(state: BalancerV2State, rates: Sequence[int] = ()) -> list[V2Side]:
     """Return a pool's tokens as its curve sees them; `rates` multiply factors out of decimals."""
     factors = list(state.scaling_factors or (10 ** (36 - d) for d in state.decimals))
     if rates:
@@ -128,13 +134,11 @@ def sides(state: V2State, rates: Sequence[int] = ()) -> list[V2Side]:
     return [V2Side(*side) for side in zip(state.balances, factors, managed, strict=True)]
 
 
-class BalancerV2(protocol.Protocol[S]):
+class BalancerV2(Protocol[S]):
     """What all pools of the V2 vault do alike; a plug-in adds its curve."""
 
     Identity = BalancerV2Identity
-    curve_in: ClassVar[Curve]
-    curve_out: ClassVar[Curve]
-    curve_rate: ClassVar[Curve]
+    curves: ClassVar[Curves]
 
     @abstractmethod
     def pool(
@@ -156,26 +160,26 @@ class BalancerV2(protocol.Protocol[S]):
 
     # ---- quotes
 
-    def quote_exact_in(  # noqa: PLR0917  the base class's order
+    def quote_exact_in(
         self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
     ) -> Quote:
         """Return what the vault's `swap` of a given input pays."""
         pool, pair = self._ready(state, block, token_in, token_out)
-        return exact_quote(type(self).curve_in, amount, pool, pair)
+        return exact_quote(self.curves.exact_in, amount, pool, pair)
 
-    def quote_exact_out(  # noqa: PLR0917  the base class's order
+    def quote_exact_out(
         self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
     ) -> Quote:
         """Return what the vault's `swap` of a given output takes."""
         pool, pair = self._ready(state, block, token_in, token_out)
-        return exact_quote(type(self).curve_out, amount, pool, pair)
+        return exact_quote(self.curves.exact_out, amount, pool, pair)
 
-    def marginal_rate(  # noqa: PLR0917  the base class's order
+    def marginal_rate(
         self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
     ) -> float:
         """Return the slope of the curve, fee and scaling included."""
         pool, pair = self._ready(state, block, token_in, token_out)
-        return marginal(type(self).curve_rate, amount, pool, pair)
+        return marginal(self.curves.marginal_rate, amount, pool, pair)
 
     def _ready(
         self, state: Any, block: QuoteBlock, token_in: Address, token_out: Address
@@ -197,9 +201,8 @@ class BalancerV2(protocol.Protocol[S]):
             return _joined(state, log) if kind == POOL_BALANCE_CHANGED else _managed(state, log)
         if kind == PAUSED_CHANGED:
             (paused,) = words(log, topics=1, data=1)
-            whose: Any = state
             # Without the vault's address the event is taken for the pool's own.
-            name = "vault_paused" if log.address == whose.vault else "paused"
+            name = "vault_paused" if log.address == state.vault else "paused"
             return replace(state, **{name: bool(paused)})
         _check_own(state, log)
         if kind == SWAP_FEE_CHANGED:
@@ -215,19 +218,19 @@ def _replaced(state: S, **values: Any) -> S:
         raise MalformedLog(f"an event that leads to an impossible state: {error}") from error
 
 
-def _check_about(state: Any, log: Log) -> None:
+def _check_about(state: BalancerV2State, log: Log) -> None:
     if state.vault is not None and log.address != state.vault:
         raise MalformedLog(f"an event of {log.address}, not of the pool's vault")
     if len(log.topics) < 2 or (state.pool_id is not None and log.topics[1] != state.pool_id):
         raise MalformedLog("an event about another pool")
 
 
-def _check_own(state: Any, log: Log) -> None:
+def _check_own(state: BalancerV2State, log: Log) -> None:
     if state.pool_id is not None and log.address != state.pool_id[:42]:
         raise MalformedLog(f"an event of {log.address}, not of the pool")
 
 
-def _swapped(state: Any, log: Log) -> Any:
+def _swapped(state: S, log: Log) -> S:
     """Apply Swap(bytes32 indexed, address indexed, address indexed, uint256, uint256)."""
     amount_in, amount_out = words(log, topics=4, data=2)
     balances = list(state.balances)
@@ -236,7 +239,7 @@ def _swapped(state: Any, log: Log) -> Any:
     return _with_balances(state, balances)
 
 
-def _joined(state: Any, log: Log) -> Any:
+def _joined(state: S, log: Log) -> S:
     """Apply PoolBalanceChanged(bytes32 indexed, address indexed, address[], int256[], uint256[]).
 
     Its deltas are what the provider paid or got; the protocol's fees leave the balances beside.
@@ -251,8 +254,8 @@ def _joined(state: Any, log: Log) -> Any:
     return _with_balances(state, balances)
 
 
-def _managed(state: Any, log: Log) -> Any:
-    """Apply PoolBalanceManaged(bytes32 indexed, address indexed, address indexed, int256, int256)."""
+def _managed(state: S, log: Log) -> S:
+    """Apply PoolBalanceManaged(bytes32 and two addresses indexed, int256, int256)."""
     cash, managed = (signed(word, 256) for word in words(log, topics=4, data=2))
     place = _place(state, topic_word(log, 3))
     balances = list(state.balances)
@@ -264,17 +267,17 @@ def _managed(state: Any, log: Log) -> Any:
     return _with_balances(state, balances, managed=tuple(held))
 
 
-def _with_balances(state: Any, balances: Sequence[int], **more: Any) -> Any:
+def _with_balances(state: S, balances: Sequence[int], **more: Any) -> S:
     if min(balances) < 0:
         raise MalformedLog("more taken than the pool held")
     return _replaced(state, balances=tuple(balances), **more)
 
 
-def _place(state: Any, word: int) -> int:
+def _place(state: BalancerV2State, word: int) -> int:
     token = address_of(word)
     if token not in state.tokens:
         raise MalformedLog(f"a token that the pool does not hold: {token}")
-    return int(state.tokens.index(token))
+    return state.tokens.index(token)
 
 
 # ---- reads
@@ -290,7 +293,7 @@ def read_held(
     """
     about, pool, vault = identity.pool_id[2:], identity.pool, identity.vault
     answers = yield [
-        ReadCall(vault, GET_POOL_TOKENS + about),
+        ReadCall(vault, GET_TOKENS + about),
         ReadCall(pool, GET_SWAP_FEE_PERCENTAGE),
         ReadCall(pool, GET_PAUSED_STATE),
         ReadCall(vault, GET_PAUSED_STATE),
@@ -307,7 +310,7 @@ def read_held(
         call
         for token in tokens
         for call in (
-            ReadCall(vault, f"{GET_POOL_TOKEN_INFO}{about}{token[2:]:0>64}"),
+            ReadCall(vault, f"{GET_HELD}{about}{token[2:]:0>64}"),
             ReadCall(token, DECIMALS),
         )
     ]

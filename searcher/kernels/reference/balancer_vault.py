@@ -103,10 +103,29 @@ class V3Terms(NamedTuple):
     minimum_trade: int = 1_000_000
 
 
+def v3_live(raw: int, scaling: int, rate: int) -> int:
+    """Return a balance with 18 decimals, rate applied, as the vault rounds it in swaps: down."""
+    return mul_down(mul(raw, scaling), rate)
+
+
+def v3_yield_fee(side: V3Side, last_live: int, aggregate_fee: int) -> int:
+    """Return what the vault takes of a yield before it swaps, smallest units.
+
+    Args:
+        side: the token's stored balance at its rate of the moment.
+        last_live: its live balance when the vault last stored it.
+        aggregate_fee: the protocol's and the creator's share of yields, 18 decimals.
+    """
+    if side.live <= last_live:
+        return 0
+    fee = mul_up(side.live - last_live, aggregate_fee)
+    return div_down(fee, mul(side.scaling, side.rate))
+
+
 def v3_given_in(amount: int, side_in: V3Side, terms: V3Terms) -> tuple[int, int]:
     """Return the input that the curve sees and the fee left out of it, both with 18 decimals."""
     _not_zero(amount)
-    scaled = mul_down(mul(amount, side_in.scaling), side_in.rate)
+    scaled = v3_live(amount, side_in.scaling, side_in.rate)
     fee = mul_up(scaled, terms.fee)
     given = sub(scaled, fee)
     _not_small(given, terms)
@@ -151,12 +170,12 @@ def _v3_settle(
     side_in, side_out = sides
     fee_raw = div_down(fee, mul(side_in.scaling, side_in.rate)) if fee else 0
     raw_in = sub(add(side_in.raw, amount_in), mul_down(fee_raw, terms.aggregate_fee))
-    live_in = mul_down(mul(raw_in, side_in.scaling), side_in.rate)
+    live_in = v3_live(raw_in, side_in.scaling, side_in.rate)
     if amount_out > side_out.raw:
         raise SwapRefused(
             Status.INSUFFICIENT_LIQUIDITY, "the vault does not hold what it would pay"
         )
-    live_out = mul_down(mul(side_out.raw - amount_out, side_out.scaling), side_out.rate)
+    live_out = v3_live(side_out.raw - amount_out, side_out.scaling, side_out.rate)
     if max(raw_in, live_in, live_out) > V3_MAX_BALANCE:
         raise SwapRefused(Status.OVERFLOW, "the vault's balance would exceed uint128")
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from msgspec import Struct
-
 from searcher.domain.events import Log
 from searcher.domain.settings import Settings
-from searcher.domain.units import Address, Hash32, Uint256
+from searcher.domain.units import Uint256
 from searcher.kernels.balancer_weighted import exact_in, exact_out, marginal_rate, packed
 from searcher.kernels.reference.balancer_weighted import V2Weighted
 from searcher.kernels.u256 import Words
-from searcher.market.balancer import answer_array, check_lengths, check_weights
+from searcher.market.balancer import Curves, answer_array, check_lengths, check_weights
 from searcher.market.balancer_v2 import (
     GET_SCALING_FACTORS,
     PAUSED_CHANGED,
@@ -27,8 +25,8 @@ from searcher.market.balancer_v2 import (
     SWAP_FEE_CHANGED,
     BalancerV2,
     BalancerV2Identity,
+    BalancerV2State,
     built,
-    check_v2,
     read_held,
     sides,
 )
@@ -36,7 +34,6 @@ from searcher.market.decoding import MalformedLog
 from searcher.market.protocol import QuoteBlock, Reads
 
 GET_NORMALIZED_WEIGHTS = "0xf89f27ed"
-_MOST_TOKENS = 100
 
 
 class PowVersion(Enum):
@@ -46,7 +43,7 @@ class PowVersion(Enum):
     V2 = "v2"
 
 
-class BalancerV2WeightedState(Struct, frozen=True):
+class BalancerV2WeightedState(BalancerV2State, frozen=True, kw_only=True):
     """A weighted pool.
 
     `tokens` and `balances` are as `Vault.getPoolTokens` answers, smallest units.
@@ -60,22 +57,12 @@ class BalancerV2WeightedState(Struct, frozen=True):
     `getPausedState()`. With `pool_id` and `vault` given, events of others are refused.
     """
 
-    tokens: tuple[Address, ...]
-    balances: tuple[Uint256, ...]
     normalized_weights: tuple[Uint256, ...]
-    swap_fee_percentage: Uint256
-    decimals: tuple[int, ...] = ()
-    scaling_factors: tuple[Uint256, ...] = ()
-    managed: tuple[Uint256, ...] = ()
     pow_version: PowVersion = PowVersion.V2
-    paused: bool = False
-    vault_paused: bool = False
-    pool_id: Hash32 | None = None
-    vault: Address | None = None
 
     def __post_init__(self) -> None:
         """Check what a weighted pool can be."""
-        check_v2(self, _MOST_TOKENS)
+        super().__post_init__()
         if not self.normalized_weights:
             raise ValueError("normalized_weights: expected one entry a token, found none")
         check_lengths(len(self.tokens), normalized_weights=self.normalized_weights)
@@ -92,9 +79,7 @@ class BalancerV2Weighted(BalancerV2[BalancerV2WeightedState]):
     topics = frozenset(
         {SWAP, POOL_BALANCE_CHANGED, POOL_BALANCE_MANAGED, SWAP_FEE_CHANGED, PAUSED_CHANGED}
     )
-    curve_in = staticmethod(exact_in)
-    curve_out = staticmethod(exact_out)
-    curve_rate = staticmethod(marginal_rate)
+    curves = Curves(exact_in, exact_out, marginal_rate)
 
     def pool(
         self,
