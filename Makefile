@@ -1,17 +1,19 @@
 # Everything a person types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint format bench contracts lock clean
+.PHONY: help setup demo test test-full lint format bench bench-peers contracts lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 1
 VENV_STAMP := .venv/.locked
 NODE_STAMP := contracts/node_modules/.locked
+KERNEL_STAMP := .venv/.kernels
+KERNELS := $(shell find searcher/kernels -name '*.py')
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV_STAMP) $(NODE_STAMP) ## install the locked versions into .venv and contracts/node_modules
+setup: $(VENV_STAMP) $(NODE_STAMP) $(KERNEL_STAMP) ## install what is locked, compile the kernels
 
 $(VENV_STAMP): locks/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -22,6 +24,11 @@ $(VENV_STAMP): locks/dev.txt pyproject.toml
 # npm and Node.js come with the Python lock, so that no system package is needed for them.
 $(NODE_STAMP): contracts/package-lock.json contracts/.npmrc $(VENV_STAMP)
 	cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error
+	@touch $@
+
+# Machine code lies in the user's cache folder, keyed by the sources: what is there is not compiled.
+$(KERNEL_STAMP): $(VENV_STAMP) $(KERNELS)
+	$(BIN)/searcher kernels warm
 	@touch $@
 
 demo: setup ## watch the daemon earn on two local chains; SEED=n picks another market
@@ -46,6 +53,9 @@ format: setup ## rewrite the formatting
 
 bench: setup ## measure the pipeline; writes var/bench/*.json
 	$(BIN)/python -m tests.bench
+
+bench-peers: setup ## measure another project's curves beside ours (Python 3.12 for theirs)
+	scripts/bench_peers.sh
 
 contracts: setup ## build, test and snapshot the contracts; rewrites contracts/artifacts
 	scripts/contracts.sh

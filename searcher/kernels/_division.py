@@ -1,9 +1,8 @@
 """Exact division of up to 512 bits by 256: Knuth's algorithm D with reciprocals.
 
 Sources: Knuth, TAOCP 4.3.1 D; Moeller and Granlund, "Improved division by invariant integers"
-(2011), algorithms 4 and 6. A divisor of one limb is divided by limb after limb, one of two limbs by
-3-by-2 steps, and a longer one is shifted until its upper bit is bit 255, so that one kind of step
-serves for three and four limbs.
+(2011), algorithms 4 and 6. Each length of divisor has its own steps. Numbers are shifted limb by
+limb: LLVM makes a long sequence of a 256-bit shift by an amount known only at run time.
 """
 
 # A step takes every limb as its own argument: they live in registers.
@@ -125,13 +124,29 @@ def divide3by2(
     return q1, r1, r0
 
 
+@kernel("u8(u8, u8, u8)")
+def _upper(high: Limb, low: Limb, bits: Limb) -> Limb:
+    """Return the upper limb of two that move up by less than 64 bits."""
+    # A shift by 64 is undefined, so what comes up from below moves in two steps.
+    return (high << bits) | ((low >> _ONE) >> (np.uint64(63) - bits))
+
+
+@kernel("u8(u8, u8, u8)")
+def _lower(high: Limb, low: Limb, bits: Limb) -> Limb:
+    """Return the lower limb of two that move down by less than 64 bits."""
+    return (low >> bits) | ((high << _ONE) << (np.uint64(63) - bits))
+
+
 @kernel("Tuple((u8, U256))(U256, u8, U256, u8)")
-def _wide_digit(r: Word, following: Limb, d: Word, v: Limb) -> tuple[Limb, Word]:
+def _digit_by_four(r: Word, following: Limb, d: Word, v: Limb) -> tuple[Limb, Word]:
     """Return a quotient digit and what remains of `r * 2^64 + following`, for `d` of four limbs."""
     r3, r2 = limb(r, 3), limb(r, 2)
     d3, d2 = limb(d, 3), limb(d, 2)
+    if r3 == _NONE:
+        moved = (r << np.int64(64)) | u256(following)
+        return (_ONE, moved - d) if moved >= d else (_NONE, moved)
     if r3 == d3 and r2 == d2:
-        # r < d, so this digit is exactly 2^64 - 1; the rest is r * 2^64 - d * 2^64 + d.
+        # r < d, so this digit is exactly 2^64 - 1; the rest is (r - d) * 2^64 + following + d.
         return _ALL, ((r - d) << np.int64(64)) + u256(following) + d
     q, t1, t0 = divide3by2(r3, r2, limb(r, 1), d3, d2, v)
     kept = from_limbs(t1, t0, limb(r, 0), following)
@@ -146,59 +161,108 @@ def _wide_digit(r: Word, following: Limb, d: Word, v: Limb) -> tuple[Limb, Word]
 
 
 @kernel("UniTuple(U256, 2)(U256, U256, U256)")
-def divide_long(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
-    """Divide 512 bits by a divisor of three or four limbs: (quotient, remainder)."""
-    zeros = leading_zeros(limb(divisor, 3))
-    if zeros == np.uint64(64):
-        zeros += leading_zeros(limb(divisor, 2))
-    d = divisor << zeros
-    r = high << zeros
-    if zeros != _NONE:
-        r |= low >> (np.uint64(256) - zeros)
-    rest = low << zeros
-    v = reciprocal(limb(d, 3), limb(d, 2))
-    q3 = q2 = _NONE
-    # A small numerator has no upper digits.
-    if limb(r, 3) != _NONE or limb(r, 2) != _NONE:
-        q3, r = _wide_digit(r, limb(rest, 3), d, v)
-        q2, r = _wide_digit(r, limb(rest, 2), d, v)
+def divide_by_four(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
+    """Divide 512 bits by a divisor of four limbs: (quotient, remainder)."""
+    bits = leading_zeros(limb(divisor, 3))
+    d3 = _upper(limb(divisor, 3), limb(divisor, 2), bits)
+    d2 = _upper(limb(divisor, 2), limb(divisor, 1), bits)
+    d1 = _upper(limb(divisor, 1), limb(divisor, 0), bits)
+    d = from_limbs(d3, d2, d1, limb(divisor, 0) << bits)
+    v = reciprocal(d3, d2)
+    r = from_limbs(
+        _upper(limb(high, 3), limb(high, 2), bits),
+        _upper(limb(high, 2), limb(high, 1), bits),
+        _upper(limb(high, 1), limb(high, 0), bits),
+        _upper(limb(high, 0), limb(low, 3), bits),
+    )
+    q3, r = _digit_by_four(r, _upper(limb(low, 3), limb(low, 2), bits), d, v)
+    q2, r = _digit_by_four(r, _upper(limb(low, 2), limb(low, 1), bits), d, v)
+    q1, r = _digit_by_four(r, _upper(limb(low, 1), limb(low, 0), bits), d, v)
+    q0, r = _digit_by_four(r, limb(low, 0) << bits, d, v)
+    remainder = from_limbs(
+        limb(r, 3) >> bits,
+        _lower(limb(r, 3), limb(r, 2), bits),
+        _lower(limb(r, 2), limb(r, 1), bits),
+        _lower(limb(r, 1), limb(r, 0), bits),
+    )
+    return from_limbs(q3, q2, q1, q0), remainder
+
+
+@kernel("UniTuple(u8, 4)(u8, u8, u8, u8, u8, u8, u8, u8)")
+def _digit_by_three(
+    r2: Limb, r1: Limb, r0: Limb, following: Limb, d2: Limb, d1: Limb, d0: Limb, v: Limb
+) -> tuple[Limb, Limb, Limb, Limb]:
+    """Return a quotient digit and the three limbs that remain, for a divisor of three limbs."""
+    d = from_limbs(_NONE, d2, d1, d0)
+    if r2 == _NONE:
+        q = _NONE
+        rest = from_limbs(_NONE, r1, r0, following)
+        if rest >= d:
+            q = _ONE
+            rest -= d
+    elif r2 == d2 and r1 == d1:
+        # The rest before it fell below d, so this digit is exactly 2^64 - 1.
+        q = _ALL
+        rest = from_limbs(r2, r1, r0, following) - (d << np.int64(64)) + d
     else:
-        r = (r << np.int64(128)) | (rest >> np.int64(128))
-        if r >= d:
-            # r had at most two limbs, d has four: the quotient's third digit is 0 or 1.
-            q2, r = _ONE, r - d
-    q1, r = _wide_digit(r, limb(rest, 1), d, v)
-    q0, r = _wide_digit(r, limb(rest, 0), d, v)
-    return from_limbs(q3, q2, q1, q0), r >> zeros
+        q, t1, t0 = divide3by2(r2, r1, r0, d2, d1, v)
+        kept = from_limbs(_NONE, t1, t0, following)
+        low1, low0 = mul128(q, d0)
+        taken = from_limbs(_NONE, _NONE, low1, low0)
+        rest = kept - taken
+        if kept < taken:
+            q -= _ONE
+            rest += d
+    return q, limb(rest, 2), limb(rest, 1), limb(rest, 0)
+
+
+@kernel("UniTuple(U256, 2)(U256, U256, U256)")
+def divide_by_three(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
+    """Divide seven limbs by a divisor of three: (quotient, remainder)."""
+    bits = leading_zeros(limb(divisor, 2))
+    d2 = _upper(limb(divisor, 2), limb(divisor, 1), bits)
+    d1 = _upper(limb(divisor, 1), limb(divisor, 0), bits)
+    d0 = limb(divisor, 0) << bits
+    v = reciprocal(d2, d1)
+    r2 = _upper(limb(high, 2), limb(high, 1), bits)
+    r1 = _upper(limb(high, 1), limb(high, 0), bits)
+    r0 = _upper(limb(high, 0), limb(low, 3), bits)
+    n3 = _upper(limb(low, 3), limb(low, 2), bits)
+    n2 = _upper(limb(low, 2), limb(low, 1), bits)
+    n1 = _upper(limb(low, 1), limb(low, 0), bits)
+    q3, r2, r1, r0 = _digit_by_three(r2, r1, r0, n3, d2, d1, d0, v)
+    q2, r2, r1, r0 = _digit_by_three(r2, r1, r0, n2, d2, d1, d0, v)
+    q1, r2, r1, r0 = _digit_by_three(r2, r1, r0, n1, d2, d1, d0, v)
+    q0, r2, r1, r0 = _digit_by_three(r2, r1, r0, limb(low, 0) << bits, d2, d1, d0, v)
+    remainder = from_limbs(_NONE, r2 >> bits, _lower(r2, r1, bits), _lower(r1, r0, bits))
+    return from_limbs(q3, q2, q1, q0), remainder
 
 
 @kernel("UniTuple(U256, 2)(U256, U256, u8, u8)")
-def divide_double(high: Word, low: Word, divisor1: Limb, divisor0: Limb) -> tuple[Word, Word]:
-    """Divide by a divisor of two limbs, (high, low) being at most six: (quotient, remainder)."""
-    zeros = leading_zeros(divisor1)
-    back = np.uint64(63) - zeros
-    d1 = (divisor1 << zeros) | ((divisor0 >> _ONE) >> back)
-    d0 = divisor0 << zeros
+def divide_by_two(high: Word, low: Word, divisor1: Limb, divisor0: Limb) -> tuple[Word, Word]:
+    """Divide six limbs by a divisor of two: (quotient, remainder)."""
+    bits = leading_zeros(divisor1)
+    d1, d0 = _upper(divisor1, divisor0, bits), divisor0 << bits
     v = reciprocal(d1, d0)
-    rest = low << zeros
-    spilled = (limb(low, 3) >> _ONE) >> back
-    h1, h0 = limb(high, 1), limb(high, 0)
-    r1 = (h1 << zeros) | ((h0 >> _ONE) >> back)
-    r0 = (h0 << zeros) | spilled
+    r1 = _upper(limb(high, 1), limb(high, 0), bits)
+    r0 = _upper(limb(high, 0), limb(low, 3), bits)
+    n3 = _upper(limb(low, 3), limb(low, 2), bits)
+    n2 = _upper(limb(low, 2), limb(low, 1), bits)
+    n1 = _upper(limb(low, 1), limb(low, 0), bits)
     q3 = q2 = _NONE
-    if r1 != _NONE or r0 != _NONE or limb(rest, 3) != _NONE:
-        q3, r1, r0 = divide3by2(r1, r0, limb(rest, 3), d1, d0, v)
-        q2, r1, r0 = divide3by2(r1, r0, limb(rest, 2), d1, d0, v)
+    if r1 != _NONE or r0 != _NONE or n3 != _NONE:
+        q3, r1, r0 = divide3by2(r1, r0, n3, d1, d0, v)
+        q2, r1, r0 = divide3by2(r1, r0, n2, d1, d0, v)
     else:
-        r0 = limb(rest, 2)
-    q1, r1, r0 = divide3by2(r1, r0, limb(rest, 1), d1, d0, v)
-    q0, r1, r0 = divide3by2(r1, r0, limb(rest, 0), d1, d0, v)
-    remainder = from_limbs(_NONE, _NONE, r1, r0) >> zeros
+        r0 = n2  # a numerator of three limbs has no upper digits
+    q1, r1, r0 = divide3by2(r1, r0, n1, d1, d0, v)
+    q0, r1, r0 = divide3by2(r1, r0, limb(low, 0) << bits, d1, d0, v)
+    remainder = from_limbs(_NONE, _NONE, r1 >> bits, _lower(r1, r0, bits))
     return from_limbs(q3, q2, q1, q0), remainder
 
 
 @kernel("UniTuple(U256, 2)(u8, U256, u8)")
-def divide_single(high: Limb, low: Word, d: Limb) -> tuple[Word, Word]:
+def divide_by_one(high: Limb, low: Word, d: Limb) -> tuple[Word, Word]:
     """Divide five limbs by one, `high < d`: (quotient, remainder)."""
     r = high
     q3 = q2 = q1 = _NONE
@@ -220,8 +284,10 @@ def divmod512(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
     """
     if high == _ZERO() and low < divisor:
         return _ZERO(), low
-    if limb(divisor, 3) != _NONE or limb(divisor, 2) != _NONE:
-        return divide_long(high, low, divisor)
+    if limb(divisor, 3) != _NONE:
+        return divide_by_four(high, low, divisor)
+    if limb(divisor, 2) != _NONE:
+        return divide_by_three(high, low, divisor)
     if limb(divisor, 1) != _NONE:
-        return divide_double(high, low, limb(divisor, 1), limb(divisor, 0))
-    return divide_single(limb(high, 0), low, limb(divisor, 0))
+        return divide_by_two(high, low, limb(divisor, 1), limb(divisor, 0))
+    return divide_by_one(limb(high, 0), low, limb(divisor, 0))

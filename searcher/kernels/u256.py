@@ -86,6 +86,11 @@ _MODULUS: Final = 1 << 256
 _SQRT_BITS: Final = 104
 """A double holds the root of a number of so many bits to within one."""
 
+_ONE_STEP_BITS: Final = 190
+"""Up to here one step of Newton's suffices: the root has 95 bits."""
+
+_MOST_ROOT = constant(2**128 - 1)
+
 
 def pack(numbers: Iterable[int]) -> Words:
     """Return integers as rows of limbs; negative ones as two's complement.
@@ -247,12 +252,13 @@ def isqrt(x: Word) -> Word:
             return root - ONE()
         following = root + ONE()
         return following if following * following <= x else root
-    # The seed is at least the root; from there Newton only descends, and stops at it.
+    # The seed is above the root by less than 2^-50 of it; a step squares that, so that the last is
+    # the root or one more.
     shift = (bits - _SQRT_BITS + 1) & ~np.int64(1)
     seed = np.int64(math.sqrt(to_float(x >> shift))) + np.int64(2)
     root = u256(seed) << (shift >> np.int64(1))
-    while True:
-        following = (root + div(x, root)) >> np.int64(1)
-        if following >= root:
-            return root
-        root = following
+    root = (root + div(x, root)) >> np.int64(1)
+    if bits > _ONE_STEP_BITS:
+        root = (root + div(x, root)) >> np.int64(1)
+    root = select(root > _MOST_ROOT(), _MOST_ROOT(), root)
+    return root - ONE() if root * root > x else root

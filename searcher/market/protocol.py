@@ -12,6 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
@@ -128,6 +129,19 @@ class Protocol(ABC, Generic[S]):
         Raises:
             MalformedLog: the log has not the event's shape or contradicts the state.
         """
+
+    def at(self, state: S, block: QuoteBlock) -> S:
+        """Return the state with its volatile fields as they hold in `block`.
+
+        Raises:
+            ValueError: the block gives a value for a field that is not volatile, or one that the
+                state cannot have.
+        """
+        if not block.volatile:
+            return state
+        if unknown := block.volatile.keys() - self.volatile:
+            raise ValueError(f"{', '.join(sorted(unknown))}: not volatile in {type(self).__name__}")
+        return replace(state, **block.volatile)
 
     @abstractmethod
     def quote_exact_in(

@@ -31,18 +31,19 @@ class MalformedState(ValueError):
     """A field of a state is missing, unknown, or not what it must be; the message has its path."""
 
 
-def state_from(kind: type[S], raw: Any) -> S:
+def state_from(kind: type[S], raw: Any, path: str = "state") -> S:
     """Build a pool's state from a plain dict.
 
     Args:
         kind: the protocol's state, a frozen struct whose `__post_init__` raises ValueError for
             values that contradict each other.
         raw: the dict, as `json.loads` gives it.
+        path: what the whole is called in errors.
 
     Raises:
         MalformedState: which field, what was expected, what was found.
     """
-    return typing.cast("S", _reader(kind)("state", raw))
+    return typing.cast("S", _reader(kind)(path, raw))
 
 
 @cache

@@ -13,6 +13,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from searcher.kernels._jit import cache_folder
+
 PACKAGE: Final = "searcher.kernels"
 SHARED: Final = ("u256",)
 """What nearly every other module is built of: compiled first, so that no two processes do it."""
@@ -53,8 +55,6 @@ def warm(workers: int | None = None) -> Iterator[Warmed]:
 
 def clean() -> list[Path]:
     """Remove the machine code of other sources than these; return the folders removed."""
-    from searcher.kernels._jit import cache_folder
-
     current = cache_folder()
     others = [p for p in current.parent.glob("*") if not p.name.startswith(current.name[:16])]
     for folder in others:

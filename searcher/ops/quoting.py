@@ -62,7 +62,10 @@ def question(token_in: str, token_out: str, amount: str, *, exact_out: bool) -> 
         raise Misconfigured(
             f"an amount of {amount!r}: write a whole number of smallest units, in digits"
         )
-    return Question(*tokens, int(digits), exact_out)
+    whole = int(digits)
+    if whole >= 1 << 256:
+        raise Misconfigured(f"an amount of {amount}: no contract takes more than 2^256 - 1")
+    return Question(*tokens, whole, exact_out)
 
 
 def read_pool(
@@ -87,7 +90,7 @@ def read_pool(
         around = _object(whole.get("block", {}), "block")
         moving = _object(around.get("volatile", {}), "block.volatile")
         _only(moving, kind.volatile, "block.volatile")
-        named = state_from(_Block, {k: v for k, v in around.items() if k != "volatile"})
+        named = state_from(_Block, {k: v for k, v in around.items() if k != "volatile"}, "block")
         state = state_from(kind.State, {**_object(whole["state"], "state"), **moving})
     except MalformedState as error:
         raise Misconfigured(f"{file}: {error}") from error

@@ -20,12 +20,14 @@ from tests.bench.figures import Report, table, write
 
 FOLDER = Path("var/bench")
 NOT_BENCHES = {"__main__", "figures"}
+PART = "curves_"
 
 
 def benches() -> list[str]:
     """Names of what can be measured."""
     found = pkgutil.iter_modules(tests.bench.__path__)
-    return sorted(module.name for module in found if module.name not in NOT_BENCHES)
+    names = sorted(module.name for module in found)
+    return [name for name in names if name not in NOT_BENCHES and not name.startswith(PART)]
 
 
 def main(names: Sequence[str]) -> int:

@@ -45,6 +45,56 @@ def test_the_cache_moves_even_when_numba_was_imported_first(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
+CALLEE = """
+from searcher.kernels._jit import kernel
+
+@kernel("i8(i8)")
+def callee(x):
+    return x + {}
+"""
+CALLER = """
+from searcher.kernels._jit import kernel
+from searcher.kernels.callee import callee
+
+@kernel("i8(i8)")
+def caller(x):
+    return callee(x) * 2
+"""
+
+
+def test_an_edit_in_a_callees_file_is_seen_by_its_caller(tmp_path):
+    """The trap: numba alone keeps the caller's machine code, with the old callee inside."""
+    package = tmp_path / "searcher" / "kernels"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    for name in ("_jit.py", "_word.py"):
+        shutil.copy(KERNELS / name, package)
+    (package / "caller.py").write_text(CALLER)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR")
+    code = "from searcher.kernels.caller import caller; print(caller(1))"
+
+    def result():
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        return int(done.stdout)
+
+    (package / "callee.py").write_text(CALLEE.format(1))
+    assert result() == 4
+    assert result() == 4
+    assert len(list(tmp_path.glob("searcher/numba/*"))) == 1, "the second process used the cache"
+    (package / "callee.py").write_text(CALLEE.format(5))
+    assert result() == 12
+    assert len(list(tmp_path.glob("searcher/numba/*"))) == 2
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__.rpartition(".")[2])
 def test_every_kernel_is_compiled_once_for_one_signature(module):
     kernels = [value for value in vars(module).values() if hasattr(value, "signatures")]

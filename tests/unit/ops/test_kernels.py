@@ -1,0 +1,43 @@
+"""`searcher kernels`: what is compiled ahead, and what is thrown away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from searcher.domain.errors import ExitStatus
+from searcher.kernels import _jit
+from searcher.ops import cli, kernels
+from searcher.ops.cli import build
+
+
+def test_every_file_of_kernels_is_warmed():
+    files = {p.stem for p in Path(_jit.__file__).parent.glob("*.py") if p.stem[0] != "_"}
+    assert set(kernels.modules()) == files
+    assert kernels.modules()[0] == "u256"
+
+
+@pytest.mark.timeout(600)
+def test_warming_leaves_machine_code_of_every_file(capsys):
+    assert cli.run(build(), ["kernels", "warm"]) == ExitStatus.OK
+    said = capsys.readouterr()
+    assert str(_jit.cache_folder()) in said.out
+    told = [line.split()[0] for line in said.err.splitlines()]
+    assert sorted(told) == sorted(kernels.modules())
+    compiled = {path.name.partition(".")[0] for path in _jit.cache_folder().rglob("*.nbi")}
+    assert {"u256", "_division", "curves", "cycles", "sizing"} <= compiled
+
+
+def test_cleaning_keeps_the_present_code(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    here = _jit.cache_folder()
+    for folder in (
+        here,
+        here.with_name(here.name + "-portable"),
+        here.with_name("0123456789abcdef"),
+    ):
+        folder.mkdir(parents=True)
+    assert cli.run(build(), ["kernels", "clean"]) == ExitStatus.OK
+    assert "0123456789abcdef" in capsys.readouterr().out
+    assert len(list(here.parent.iterdir())) == 2
