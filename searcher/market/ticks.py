@@ -101,7 +101,7 @@ class Head(NamedTuple):
 
 
 _NO_HEAD: Final = Head((-1, -1, 0), 0, 0, 0)
-_QuoteKernel: TypeAlias = Callable[..., tuple[int, int, int, bool]]
+QuoteKernel: TypeAlias = Callable[..., tuple[int, int, int, bool]]
 
 
 class TickTable(tuple[Tick, ...]):  # noqa: SLOT001  what is derived lies in its __dict__
@@ -251,7 +251,7 @@ class TickBook:
         Raises:
             SwapRefused: the pool would revert, or run dry before it has taken it all.
         """
-        return self._quote(exact_in, at, amount, zero_for_one)
+        return self.quote(exact_in, at, amount, zero_for_one=zero_for_one)
 
     def exact_out(self, at: Priced, amount: int, *, zero_for_one: bool) -> tuple[int, int]:
         """Return what a pool takes to pay exactly `amount`, and how many ticks it crosses.
@@ -259,7 +259,36 @@ class TickBook:
         Raises:
             SwapRefused: the pool would revert, or run dry before it has paid it all.
         """
-        return self._quote(exact_out, at, amount, zero_for_one)
+        return self.quote(exact_out, at, amount, zero_for_one=zero_for_one)
+
+    def quote(
+        self, kernel: QuoteKernel, at: Priced, amount: int, *, zero_for_one: bool
+    ) -> tuple[int, int]:
+        """Return what a kernel with the arguments and results of `exact_in` answers.
+
+        Raises:
+            SwapRefused: it does.
+        """
+        _check_amount(amount)
+        where, row, whole_in, whole_out = self.head(at, zero_for_one=zero_for_one)
+        status, answer, crossed, beyond = kernel(
+            amount,
+            *where,
+            self._fee,
+            self._spacing,
+            zero_for_one,
+            row,
+            whole_in,
+            whole_out,
+            self.ticks,
+            self.words,
+            self._edges,
+            *self._tables[zero_for_one],
+        )
+        if beyond:
+            self.lengthen(zero_for_one=zero_for_one)
+        checked(status)
+        return answer, crossed
 
     def marginal_rate(self, at: Priced, amount: int, *, zero_for_one: bool) -> float:
         """Return how much more comes out per unit more in, at an input of `amount`.
@@ -314,30 +343,6 @@ class TickBook:
         further[MARKS:].reshape(-1, rows)[:, :old] = marks[MARKS:].reshape(-1, old)
         self._tables[zero_for_one] = (longer, further)
         self._extend(zero_for_one)
-
-    def _quote(
-        self, kernel: _QuoteKernel, at: Priced, amount: int, zero_for_one: bool
-    ) -> tuple[int, int]:
-        _check_amount(amount)
-        where, row, whole_in, whole_out = self.head(at, zero_for_one=zero_for_one)
-        status, answer, crossed, beyond = kernel(
-            amount,
-            *where,
-            self._fee,
-            self._spacing,
-            zero_for_one,
-            row,
-            whole_in,
-            whole_out,
-            self.ticks,
-            self.words,
-            self._edges,
-            *self._tables[zero_for_one],
-        )
-        if beyond:
-            self.lengthen(zero_for_one=zero_for_one)
-        checked(status)
-        return answer, crossed
 
     def _begin(self, at: Priced, zero_for_one: bool) -> None:
         """Write a table anew, around a price."""

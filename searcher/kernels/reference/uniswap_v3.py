@@ -292,7 +292,7 @@ def swap(
     Raises:
         SwapRefused: the pool would revert.
     """
-    limit = _checked_limit(state, amount, price_limit_x96, zero_for_one=zero_for_one)
+    limit = checked_limit(state, amount, price_limit_x96, zero_for_one=zero_for_one)
     end = _walk(state, amount, limit, fee_pips, tick_spacing, zero_for_one=zero_for_one)
     amount0, amount1 = (end.used, end.other) if zero_for_one == (amount > 0) else end[1::-1]
     tick = tick_at_sqrt(end.price) if end.between_ticks else end.tick
@@ -313,7 +313,7 @@ def quote_exact_in(
         SwapRefused: the pool would revert, or run dry before it has taken it all.
     """
     _check_positive(amount_in)
-    limit = _checked_limit(state, amount_in, None, zero_for_one=zero_for_one)
+    limit = checked_limit(state, amount_in, None, zero_for_one=zero_for_one)
     end = _walk(state, amount_in, limit, fee_pips, tick_spacing, zero_for_one=zero_for_one)
     if end.used != amount_in:
         raise SwapRefused(
@@ -336,7 +336,7 @@ def quote_exact_out(
         SwapRefused: the pool would revert, or run dry before it has paid it all.
     """
     _check_positive(amount_out)
-    limit = _checked_limit(state, -amount_out, None, zero_for_one=zero_for_one)
+    limit = checked_limit(state, -amount_out, None, zero_for_one=zero_for_one)
     end = _walk(state, -amount_out, limit, fee_pips, tick_spacing, zero_for_one=zero_for_one)
     if end.used != -amount_out:
         raise SwapRefused(
@@ -372,12 +372,9 @@ def _walk(
     place = bisect_right(table.index, tick) - (1 if zero_for_one else 0)
     remaining, other, crossed, between = amount, 0, 0, False
     while remaining != 0 and price != limit:
-        stop, initialised = _next_tick(table.index, place, tick, spacing, zero_for_one=zero_for_one)
-        if liquidity and not (initialised or 0 <= place < len(table.index)):
-            raise SwapRefused(
-                Status.BAD_STATE,
-                f"liquidity outside the ticks, at tick {tick}: these are not all of the pool's",
-            )
+        stop, initialised = next_tick(table.index, place, tick, spacing, zero_for_one=zero_for_one)
+        if not (initialised or 0 <= place < len(table.index)):
+            check_outside(liquidity, tick)
         start, stop_price = price, sqrt_at_tick(stop)
         target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
         price, taken, given, fee = swap_step(price, target, liquidity, remaining, fee_pips)
@@ -390,7 +387,7 @@ def _walk(
         if price == stop_price:
             if initialised:
                 liquidity += -table.net[place] if zero_for_one else table.net[place]
-                _check_liquidity(liquidity, stop)
+                check_liquidity(liquidity, stop)
                 place += -1 if zero_for_one else 1
                 crossed += 1
             tick = stop - 1 if zero_for_one else stop
@@ -399,9 +396,14 @@ def _walk(
     return _End(amount - remaining, other, price, liquidity, tick, crossed, between)
 
 
-def _checked_limit(
+def checked_limit(
     state: ConcentratedState, amount: int, limit: int | None, *, zero_for_one: bool
 ) -> int:
+    """Return the price to stop at: `limit`, or the furthest allowed when it is None.
+
+    Raises:
+        SwapRefused: the pool reverts before it steps.
+    """
     if amount == 0:
         raise SwapRefused(Status.ZERO_AMOUNT, "the amount is zero")
     if not -MAX_AMOUNT <= amount <= MAX_AMOUNT:
@@ -431,22 +433,43 @@ def _check_range(price: int, liquidity: int) -> None:
         raise SwapRefused(Status.EMPTY_POOL, "the range has no price or no liquidity")
 
 
-def _next_tick(
+def next_tick(
     ticks: tuple[int, ...], place: int, tick: int, spacing: int, *, zero_for_one: bool
 ) -> tuple[int, bool]:
-    """TickBitmap.nextInitializedTickWithinOneWord; `place` is the next tick in the table."""
+    """TickBitmap.nextInitializedTickWithinOneWord; `place` is the next tick in the table.
+
+    Without a spacing there are no words: the next tick, or the end of the curve.
+    """
     if zero_for_one:
-        edge = (tick // spacing >> 8 << 8) * spacing
+        edge = (tick // spacing >> 8 << 8) * spacing if spacing else MIN_TICK
         if place >= 0 and ticks[place] >= edge:
             return ticks[place], True
         return max(edge, MIN_TICK), False
-    edge = ((tick // spacing + 1 >> 8 << 8) + 255) * spacing
+    edge = ((tick // spacing + 1 >> 8 << 8) + 255) * spacing if spacing else MAX_TICK
     if place < len(ticks) and ticks[place] <= edge:
         return ticks[place], True
     return min(edge, MAX_TICK), False
 
 
-def _check_liquidity(liquidity: int, tick: int) -> None:
+def check_outside(liquidity: int, tick: int) -> None:
+    """Refuse liquidity beyond the first or last tick: some ticks are not given.
+
+    Raises:
+        SwapRefused: there is some.
+    """
+    if liquidity:
+        raise SwapRefused(
+            Status.BAD_STATE,
+            f"liquidity outside the ticks, at tick {tick}: these are not all of the pool's",
+        )
+
+
+def check_liquidity(liquidity: int, tick: int) -> None:
+    """Refuse ticks that bring the liquidity out of uint128.
+
+    Raises:
+        SwapRefused: they do.
+    """
     if not 0 <= liquidity < 1 << 128:
         raise SwapRefused(
             Status.BAD_STATE, f"liquidity leaves uint128 at tick {tick}: the state is not a pool's"
