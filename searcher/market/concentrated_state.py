@@ -57,7 +57,7 @@ def settle(state: Any, *, spacing: int) -> None:
         raise ValueError(f"tick: {tick} is not the tick of sqrt_price_x96 {price}")
     if state.liquidity >> 128:
         raise ValueError("liquidity: expected a uint128")
-    if table.whole and table and state.liquidity != table.depth_at(tick):
+    if table.whole and state.liquidity != table.depth_at(tick):
         raise ValueError(
             f"liquidity: {state.liquidity} where the ticks add up to {table.depth_at(tick)}"
         )
