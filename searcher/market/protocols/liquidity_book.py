@@ -32,7 +32,7 @@ from searcher.kernels.reference.liquidity_book import (
 )
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words, pack
-from searcher.market.decoding import MalformedLog, unsigned, words
+from searcher.market.decoding import MalformedLog, address_of, unsigned, words
 from searcher.market.protocol import (
     Answer,
     Protocol,
@@ -253,8 +253,8 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         fields: dict[str, Any] = dict(zip((*STATIC, *VARIABLE), (*fixed, *moving), strict=True))
         try:
             return LiquidityBookState(
-                token_x=Address(f"0x{token_x:040x}"),
-                token_y=Address(f"0x{token_y:040x}"),
+                token_x=address_of(token_x),
+                token_y=address_of(token_y),
                 bin_step=bin_step,
                 active_id=active_id,
                 bins=tuple(b for b in bins if b.reserve_x or b.reserve_y),
