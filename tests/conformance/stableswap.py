@@ -454,7 +454,9 @@ def _source(coins: int, rules: Rules) -> str:
     return _HEAD.format(
         n=coins,
         a_precision=rules.a_precision,
-        scale_k="xp[k] * (self.rates[k] // PRECISION)" if by else "self.rates[k] * xp[k] // PRECISION",
+        scale_k="xp[k] * (self.rates[k] // PRECISION)"
+        if by
+        else "self.rates[k] * xp[k] // PRECISION",
         scale_dx="dx * (self.rates[i] // PRECISION)" if by else "dx * self.rates[i] // PRECISION",
         unscale="v // (self.rates[k] // PRECISION)" if by else "v * PRECISION // self.rates[k]",
         d_below=below,

@@ -57,9 +57,7 @@ def deployed(coins, rules):
 def put(address, pool):
     n = len(pool.rates)
     values = (pool.balances, pool.rates, pool.amp, pool.fee, pool.admin_fee)
-    chain().send(
-        address, put_signature(n), *values, pool.offpeg_fee_multiplier, pool.supply
-    )
+    chain().send(address, put_signature(n), *values, pool.offpeg_fee_multiplier, pool.supply)
 
 
 def answer(address, signature, *args):
@@ -139,7 +137,9 @@ def test_quotes_equal_the_contract(contract, n, count):
     assert refused < count
 
 
-@pytest.mark.parametrize(("contract", "n"), [c for c in CASES if c[0].value not in ("aave", "steth")])
+@pytest.mark.parametrize(
+    ("contract", "n"), [c for c in CASES if c[0].value not in ("aave", "steth")]
+)
 def test_events_keep_the_state(contract, n):
     rules = rules_of(contract, None, n)
     address, protocol = deployed(n, rules), CurveStable(CurveStable.Config())
@@ -228,9 +228,7 @@ def test_metapools_equal_the_contract(caches, count):
     below = deployed(3, base_rules)
     now, refused = chain().timestamp, 0
     for _ in range(count):
-        base = with_supply(
-            rng, random_pool(rng, coins=(3,), rules=base_rules, offpeg=(0,), wild=0)
-        )
+        base = with_supply(rng, random_pool(rng, coins=(3,), rules=base_rules, offpeg=(0,), wild=0))
         put(below, base)
         pool = random_meta(rng, base)._replace(rules=rules)
         updated = now - rng.choice([0, 599, 600, 601, 10**6])

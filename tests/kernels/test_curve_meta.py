@@ -71,9 +71,7 @@ def check_metapools(seed, count):
         if at % 20 == 0 and base.offpeg_fee_multiplier == 0:
             wanted = max(1, found[1])
             found = kernels.underlying_out(*pools, i, j, wanted, by_rate)
-            expected = outcome(
-                reference.underlying_out, meta, base, i, j, wanted, by_rate=by_rate
-            )
+            expected = outcome(reference.underlying_out, meta, base, i, j, wanted, by_rate=by_rate)
             assert (found[0] == 0) == (expected[0] == 0)
             assert found[0] != 0 or found == expected, (meta, base, i, j, wanted)
 
