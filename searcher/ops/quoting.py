@@ -62,7 +62,10 @@ def question(token_in: str, token_out: str, amount: str, *, exact_out: bool) -> 
         raise Misconfigured(
             f"an amount of {amount!r}: write a whole number of smallest units, in digits"
         )
-    return Question(*tokens, int(digits), exact_out)
+    whole = int(digits)
+    if whole >= 1 << 256:
+        raise Misconfigured(f"an amount of {amount}: no contract takes more than 2^256 - 1")
+    return Question(*tokens, whole, exact_out)
 
 
 def read_pool(

@@ -23,7 +23,7 @@ def amount_out(amount_in: int, reserve_in: int, reserve_out: int, fee_pips: int)
     Raises:
         SwapRefused: the pair or its library would revert.
     """
-    _check(amount_in, reserve_in, reserve_out)
+    _check(amount_in, reserve_in, reserve_out, fee_pips)
     if reserve_in + amount_in > MAX_RESERVE:
         raise SwapRefused(Status.OVERFLOW, "the pair's balance would exceed uint112")
     with_fee = amount_in * (FEE_UNIT - fee_pips)
@@ -36,7 +36,7 @@ def amount_in(amount_out: int, reserve_in: int, reserve_out: int, fee_pips: int)
     Raises:
         SwapRefused: the pair or its library would revert.
     """
-    _check(amount_out, reserve_in, reserve_out)
+    _check(amount_out, reserve_in, reserve_out, fee_pips)
     if amount_out >= reserve_out:
         raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "the pair holds no more than is asked for")
     needed = reserve_in * amount_out * FEE_UNIT
@@ -52,13 +52,15 @@ def marginal_rate(amount_in: int, reserve_in: int, reserve_out: int, fee_pips: i
     Raises:
         SwapRefused: the pair is empty or the amount negative.
     """
-    _check(amount_in + 1, reserve_in, reserve_out)
+    _check(amount_in + 1, reserve_in, reserve_out, fee_pips)
     keep = 1.0 - fee_pips / FEE_UNIT
     grown = reserve_in + keep * amount_in
     return keep * reserve_in / grown * (reserve_out / grown)
 
 
-def _check(amount: int, reserve_in: int, reserve_out: int) -> None:
+def _check(amount: int, reserve_in: int, reserve_out: int, fee_pips: int) -> None:
+    if not 0 <= fee_pips < FEE_UNIT or max(reserve_in, reserve_out) > MAX_RESERVE:
+        raise SwapRefused(Status.BAD_STATE, "no pair has such reserves or such a fee")
     if amount <= 0:
         raise SwapRefused(Status.ZERO_AMOUNT, "the amount is not positive")
     if reserve_in <= 0 or reserve_out <= 0:

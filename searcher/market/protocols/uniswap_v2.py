@@ -18,8 +18,10 @@ from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
 from searcher.domain.units import FEE_PIPS, Address, Uint256
 from searcher.kernels.curves import write_constant_product
-from searcher.kernels.reference.uniswap_v2 import MAX_RESERVE, amount_in, amount_out
-from searcher.kernels.reference.uniswap_v2 import marginal_rate as rate_at
+from searcher.kernels.reference.uniswap_v2 import MAX_RESERVE
+from searcher.kernels.refusal import checked
+from searcher.kernels.uniswap_v2 import amount_in, amount_out
+from searcher.kernels.uniswap_v2 import marginal_rate as rate_at
 from searcher.market.arrays import PoolArrays
 from searcher.market.decoding import MalformedLog, address_of, topic_word, unsigned, words
 from searcher.market.node import Node, read_words
@@ -46,9 +48,9 @@ TOKEN1 = "0xd21220a7"
 class UniswapV2State(Struct, frozen=True):
     """A pair.
 
-    `reserve0` and `reserve1` are what it has stored of its tokens, in smallest units, as
-    `getReserves()` answers. `fee_pips` is the fee in hundredths of a basis point: 3000 (the
-    default) for Uniswap, 2500 for PancakeSwap.
+    `token0` and `token1` are its tokens, in that order. `reserve0` and `reserve1` are what it has
+    stored of them, in smallest units, as `getReserves()` answers. `fee_pips` is the fee in
+    hundredths of a basis point: 3000 (the default) for Uniswap, 2500 for PancakeSwap.
     """
 
     token0: Address
@@ -124,7 +126,9 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
         amount: int,
     ) -> Quote:
         """Return UniswapV2Library.getAmountOut, within the pair's own limits."""
-        out = amount_out(amount, *_oriented(state, token_in, token_out), state.fee_pips)
+        reserves = _oriented(state, token_in, token_out)
+        status, out = amount_out(amount, *reserves, state.fee_pips)
+        checked(status)
         return Quote(out, out)
 
     def quote_exact_out(
@@ -136,7 +140,9 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
         amount: int,
     ) -> Quote:
         """Return UniswapV2Library.getAmountIn, within the pair's own limits."""
-        needed = amount_in(amount, *_oriented(state, token_in, token_out), state.fee_pips)
+        reserves = _oriented(state, token_in, token_out)
+        status, needed = amount_in(amount, *reserves, state.fee_pips)
+        checked(status)
         return Quote(needed, needed)
 
     def marginal_rate(
@@ -148,7 +154,10 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
         amount: int,
     ) -> float:
         """Return the slope of the product curve."""
-        return rate_at(amount, *_oriented(state, token_in, token_out), state.fee_pips)
+        reserves = _oriented(state, token_in, token_out)
+        status, rate = rate_at(amount, *reserves, state.fee_pips)
+        checked(status)
+        return rate
 
     # ---- what the market asks
 
