@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -23,6 +24,15 @@ from searcher.market.protocol import PROTOCOLS, Protocol, Quote, QuoteBlock
 from searcher.market.state import MalformedState, state_from
 
 NS_PER_S: Final = 1_000_000_000
+
+_PREFACE: Final = """# Curves
+
+What `searcher quote --describe` prints: every protocol, what of it is modelled, and the fields of a
+state file. Integers are smallest units unless a field says otherwise, written as numbers, decimal
+text or 0x hex. A file holds the fields alone, or `{"state": {...}, "block": {"number": ...,
+"timestamp": ..., "volatile": {...}}}`. A quote is what the contract's own view answers; `realised`
+is what a swap then moves, and differs where the contract rounds in another order. What the contract
+would revert on is refused under a named status, with exit status 7."""
 
 
 class Question(NamedTuple):
@@ -170,6 +180,16 @@ def description(protocol: str) -> str:
     if kind.volatile:
         lines += ["", f"Moves without events: {', '.join(sorted(kind.volatile))}."]
     return "\n".join(lines)
+
+
+def page() -> str:
+    """Return docs/curves.md: every protocol, what it models, and what its state file holds."""
+    parts = [_PREFACE]
+    for name in PROTOCOLS.names():
+        kind = PROTOCOLS.load(name)
+        module = inspect.cleandoc(sys.modules[kind.__module__].__doc__ or "")
+        parts.append(f"## {name}\n\n{module}\n\n```text\n{description(name)}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def _fields(kind: type[Struct], indent: str) -> list[str]:

@@ -13,7 +13,7 @@ _OFF = {"negative": "", "show_default": False}
 
 def quote(
     *,
-    protocol: Annotated[str, Parameter(help="The pool's protocol, such as uniswap_v3.")],
+    protocol: Annotated[str, Parameter(help="The pool's protocol, such as uniswap_v3.")] = "",
     state: Annotated[Path | None, Parameter(help="JSON file with the pool's state.")] = None,
     token_in: Annotated[str, Parameter(name="--in", help="Address of the token given.")] = "",
     token_out: Annotated[str, Parameter(name="--out", help="Address of the token got.")] = "",
@@ -33,7 +33,8 @@ def quote(
     from searcher.ops import quoting
 
     if describe:
-        sys.stdout.write(quoting.description(protocol) + "\n")
+        said = quoting.description(protocol) + "\n" if protocol else quoting.page()
+        sys.stdout.write(said)
         return ExitStatus.OK
     if state is None:
         raise Misconfigured("no --state: name the JSON file, --describe says what it holds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -144,6 +145,12 @@ def test_a_protocol_describes_its_state(run):
     assert status == ExitStatus.OK
     for line in ("token0: address", "reserve0: uint256", "fee_pips: int, optional"):
         assert line in out
+
+
+def test_the_page_of_all_protocols_is_the_committed_one(capsys):
+    assert cli.run(build(), ["quote", "--describe"]) == ExitStatus.OK
+    page = (Path(__file__).parents[3] / "docs" / "curves.md").read_text()
+    assert capsys.readouterr().out == page, "run: searcher quote --describe > docs/curves.md"
 
 
 def test_an_unknown_protocol_gets_the_nearest_name(capsys):
