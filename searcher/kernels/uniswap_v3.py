@@ -1,19 +1,14 @@
-"""Swaps across ranges of liquidity, exact: stop by stop, or by tables of prefix sums.
+"""Quotes across any number of ranges of liquidity, exact, by tables of prefix sums.
 
-Source: UniswapV3Pool.swap and TickBitmap of v3-core 1.0. A swap stops at initialised ticks and at
-the edges of tick-bitmap words, and rounds at each stop. What a whole segment between two stops
-takes and gives does not depend on the amount, so a table of cumulative sums answers a swap over any
-number of segments with a search and one partial step. It is exact because, for a segment that takes
+What a whole segment between two stops takes and gives does not depend on the amount, so a table of
+cumulative sums answers a swap over many segments with a search and one partial step; `ranges` tells
+what stops there are, and steps on where a table ends. It is exact because, for a segment that takes
 `taken` and the fee `ceil(taken * fee / (1e6 - fee))`,
 
     floor(rest * (1e6 - fee) / 1e6) >= taken  <=>  rest >= taken + ceil(taken * fee / (1e6 - fee)),
 
 and an exact output passes a segment just when what remains is at least what the segment gives. A
 partial step always ends a swap.
-
-**Ticks of a pool**: `ticks` int64[n], ascending; `words` U256[2n]: the ticks' prices, then their
-net liquidities as two's complement. **Edges of a tick spacing**: `edges` U256[2m], see
-`write_edges`; with a spacing of 0 nothing stops at words (`edges` is then not looked at).
 
 **Table of a direction**: row 0 is a stop behind the price, and each further row is the next stop in
 the swap's direction. `sums` U256[4 * rows]: four planes of what came in with its fee and what went
@@ -29,10 +24,7 @@ outlives swaps and only positions (or a fee) that change make it stale.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from searcher.kernels._jit import kernel
 from searcher.kernels.concentrated import (
@@ -43,23 +35,23 @@ from searcher.kernels.concentrated import (
     price_after_input,
     price_after_output,
     sqrt_at_tick,
-    step_exact_in,
-    step_exact_out,
     tick_at_sqrt,
 )
-from searcher.kernels.reference.uniswap_v3 import (
-    FEE_UNIT,
-    MAX_AMOUNT,
-    MAX_SQRT_RATIO,
-    MAX_TICK,
-    MIN_SQRT_RATIO,
-    MIN_TICK,
+from searcher.kernels.ranges import (
+    CEILING,
+    FLOOR,
+    HIGHEST,
+    LOWEST,
+    UINT128,
+    Ticks,
+    first_word,
+    place_above,
+    walk,
+    why_refused,
 )
+from searcher.kernels.reference.uniswap_v3 import FEE_UNIT, MAX_TICK, MIN_TICK
 from searcher.kernels.refusal import Status
-from searcher.kernels.u256 import ZERO, Word, Words, constant, load, store, to_float
-
-Ticks: TypeAlias = NDArray[np.int64]
-Row: TypeAlias = Any
+from searcher.kernels.u256 import ZERO, Word, Words, load, store, to_float
 
 COUNT: Final = 0
 ENDED: Final = 1
@@ -69,267 +61,11 @@ MARKS: Final = 3
 PLANES: Final = 4
 
 _OK: Final = int(Status.OK)
-_ZERO_AMOUNT: Final = int(Status.ZERO_AMOUNT)
 _EMPTY: Final = int(Status.EMPTY_POOL)
 _DRY: Final = int(Status.INSUFFICIENT_LIQUIDITY)
-_OVERFLOW: Final = int(Status.OVERFLOW)
-_PRICE_LIMIT: Final = int(Status.PRICE_LIMIT)
 _BAD_STATE: Final = int(Status.BAD_STATE)
 
-_MOST = constant(MAX_AMOUNT)
-_LOWEST = constant(MIN_SQRT_RATIO)
-_HIGHEST = constant(MAX_SQRT_RATIO)
-_FLOOR = constant(MIN_SQRT_RATIO + 1)
-_CEILING = constant(MAX_SQRT_RATIO - 1)
-_UINT128 = constant(2**128 - 1)
-
 _Q96: Final = 2.0**96
-
-
-@kernel("i8(i8)")
-def first_word(spacing: int) -> int:
-    """Return the lowest word of a tick bitmap."""
-    return MIN_TICK // spacing >> 8
-
-
-def words_of_edges(spacing: int) -> int:
-    """Return how many words `write_edges` writes for a tick spacing."""
-    return (MAX_TICK // spacing + 1 >> 8) - (MIN_TICK // spacing >> 8) + 1
-
-
-@kernel("void(i8, u8[:,::1])")
-def write_edges(spacing: int, edges: Words) -> None:
-    """Write the price of each word's lowest tick and, behind it, of its highest one.
-
-    Args:
-        spacing: the tick spacing.
-        edges: U256[2 * words_of_edges(spacing)], written; ticks beyond the curve's ends count as
-            the ends.
-    """
-    first = first_word(spacing)
-    for word in range(len(edges) // 2):
-        low = (first + word) * 256 * spacing
-        high = low + 255 * spacing
-        store(edges, 2 * word, sqrt_at_tick(max(low, MIN_TICK)))
-        store(edges, 2 * word + 1, sqrt_at_tick(min(high, MAX_TICK)))
-
-
-@kernel("void(i8[::1], u8[:,::1])")
-def write_prices(ticks: Ticks, words: Words) -> None:
-    """Write the price of each tick into the first plane of `words`."""
-    for place in range(len(ticks)):
-        store(words, place, sqrt_at_tick(ticks[place]))
-
-
-@kernel("i8(i8[::1], i8)")
-def place_above(ticks: Ticks, tick: int) -> int:
-    """Return the place of the first tick above `tick`; their number when there is none."""
-    low, high = 0, len(ticks)
-    while low < high:
-        middle = (low + high) >> 1
-        if ticks[middle] > tick:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-@kernel("Tuple((i8, U256, b1))(i8, i8, i8, b1, i8[::1], u8[:,::1], u8[:,::1])")
-def next_stop(
-    place: int,
-    tick: int,
-    spacing: int,
-    zero_for_one: bool,
-    ticks: Ticks,
-    words: Words,
-    edges: Words,
-) -> tuple[int, Word, bool]:
-    """Return the next stop's tick, its price, and whether it is initialised.
-
-    TickBitmap.nextInitializedTickWithinOneWord, `place` being the next initialised tick's. Without
-    a spacing it is that tick, or the end of the curve.
-    """
-    if zero_for_one:
-        stop, row = MIN_TICK, -1
-        if spacing > 0:
-            word = tick // spacing >> 8
-            stop = max(word * 256 * spacing, MIN_TICK)
-            row = 2 * max(word - first_word(spacing), 0)
-        if place >= 0 and ticks[place] >= stop:
-            return ticks[place], load(words, place), True
-        return stop, load(edges, row) if row >= 0 else _LOWEST(), False
-    stop, row = MAX_TICK, -1
-    if spacing > 0:
-        word = tick // spacing + 1 >> 8
-        stop = min((word * 256 + 255) * spacing, MAX_TICK)
-        row = 2 * (word - first_word(spacing)) + 1
-    if place < len(ticks) and ticks[place] <= stop:
-        return ticks[place], load(words, place), True
-    return stop, load(edges, row) if row >= 0 else _HIGHEST(), False
-
-
-@kernel(
-    "Tuple((i8, U256, U256, U256, U256, i8, i8, b1))"
-    "(U256, b1, U256, U256, i8, U256, i8, i8, b1, i8[::1], u8[:,::1], u8[:,::1])"
-)
-def walk(
-    remaining: Word,
-    exact_in: bool,
-    price: Word,
-    liquidity: Word,
-    tick: int,
-    limit: Word,
-    fee_pips: int,
-    spacing: int,
-    zero_for_one: bool,
-    ticks: Ticks,
-    words: Words,
-    edges: Words,
-) -> tuple[int, Word, Word, Word, Word, int, int, bool]:
-    """Step from stop to stop until nothing remains or the price limit is met.
-
-    Returns:
-        A status, what remains, the other side's amount (input with fee, or output), price and
-        liquidity, the tick, how many initialised ticks were crossed, and whether the price came to
-        rest between two stops, so that the tick is stale.
-    """
-    place = place_above(ticks, tick)
-    if zero_for_one:
-        place -= 1
-    other = ZERO()
-    crossed = 0
-    between = False
-    while remaining != ZERO() and price != limit:
-        reach = spacing
-        if liquidity == ZERO():
-            # Where nothing is swapped, stops change nothing: on to the next initialised tick.
-            if 0 <= place < len(ticks):
-                if (load(words, place) < limit) != zero_for_one:
-                    reach = 0
-            elif limit == _FLOOR() or limit == _CEILING():
-                price = limit
-                between = True
-                break
-        stop, stop_price, initialised = next_stop(
-            place, tick, reach, zero_for_one, ticks, words, edges
-        )
-        if liquidity != ZERO() and not (initialised or 0 <= place < len(ticks)):
-            # No pool has liquidity outside its ticks: these are not all of them.
-            return _BAD_STATE, remaining, other, price, liquidity, tick, crossed, between
-        target = stop_price
-        if (target < limit) == zero_for_one:
-            target = limit
-        start = price
-        if exact_in:
-            status, price, taken, given, fee = step_exact_in(
-                price, target, liquidity, remaining, fee_pips, zero_for_one
-            )
-            remaining -= taken + fee
-            other += given
-        else:
-            status, price, taken, given, fee = step_exact_out(
-                price, target, liquidity, remaining, fee_pips, zero_for_one
-            )
-            remaining -= given
-            other += taken + fee
-        if status != _OK:
-            return status, remaining, other, price, liquidity, tick, crossed, between
-        if price == stop_price:
-            if initialised:
-                net = load(words, len(ticks) + place)
-                if zero_for_one:
-                    liquidity -= net
-                    place -= 1
-                else:
-                    liquidity += net
-                    place += 1
-                crossed += 1
-                if liquidity > _UINT128():
-                    return _BAD_STATE, remaining, other, price, liquidity, tick, crossed, between
-            tick = stop - 1 if zero_for_one else stop
-            between = False
-        elif price != start:
-            between = True
-    return _OK, remaining, other, price, liquidity, tick, crossed, between
-
-
-@kernel("i8(U256, U256, U256, b1)")
-def why_refused(amount: Word, price: Word, limit: Word, zero_for_one: bool) -> int:
-    """Return the status of what the pool demands before it swaps."""
-    if amount == ZERO():
-        return _ZERO_AMOUNT
-    if amount > _MOST():
-        return _OVERFLOW
-    if price == ZERO():
-        return _EMPTY
-    low, high = (_LOWEST(), price) if zero_for_one else (price, _HIGHEST())
-    return _OK if low < limit < high else _PRICE_LIMIT
-
-
-@kernel(
-    "Tuple((i8, U256, U256, U256, U256, i8, i8))"
-    "(U256, b1, U256, U256, i8, U256, i8, i8, b1, i8[::1], u8[:,::1], u8[:,::1])"
-)
-def swap(
-    amount: Word,
-    exact_in: bool,
-    price: Word,
-    liquidity: Word,
-    tick: int,
-    limit: Word,
-    fee_pips: int,
-    spacing: int,
-    zero_for_one: bool,
-    ticks: Ticks,
-    words: Words,
-    edges: Words,
-) -> tuple[int, Word, Word, Word, Word, int, int]:
-    """Swap until the amount is used up or the price limit is met (UniswapV3Pool.swap).
-
-    Args:
-        amount: the exact input, or the exact output.
-        exact_in: which of them.
-        price: the pool's price; 0 when it is not initialised.
-        liquidity: its liquidity in range.
-        tick: its tick.
-        limit: where to stop.
-        fee_pips: its fee.
-        spacing: its tick spacing.
-        zero_for_one: whether token0 comes in.
-        ticks: int64[n], its initialised ticks.
-        words: U256[2n], their prices and net liquidities.
-        edges: U256[2m], of the tick spacing.
-
-    Returns:
-        A status, the input with its fee, the output, the price, the liquidity and the tick
-        afterwards, and how many initialised ticks were crossed.
-    """
-    status = why_refused(amount, price, limit, zero_for_one)
-    if status != _OK:
-        return status, ZERO(), ZERO(), price, liquidity, tick, 0
-    status, remaining, other, price, liquidity, tick, crossed, between = walk(
-        amount,
-        exact_in,
-        price,
-        liquidity,
-        tick,
-        limit,
-        fee_pips,
-        spacing,
-        zero_for_one,
-        ticks,
-        words,
-        edges,
-    )
-    if between:
-        tick = tick_at_sqrt(price)
-    used = amount - remaining
-    if exact_in:
-        return status, used, other, price, liquidity, tick, crossed
-    return status, other, used, price, liquidity, tick, crossed
-
-
-# ---- tables
 
 
 @kernel(
@@ -367,7 +103,7 @@ def begin_table(
     net = ZERO()
     for _ in range(behind):
         liquidity += net
-        if liquidity > _UINT128():
+        if liquidity > UINT128():
             marks[COUNT] = 0
             return _BAD_STATE
         net = ZERO()
@@ -457,7 +193,7 @@ def extend_table(
             target = load(edges, edge_row)
         else:
             target = load(words, place)
-            if target <= _LOWEST() or target >= _HIGHEST():
+            if target <= LOWEST() or target >= HIGHEST():
                 # Swaps end just before the curve does.
                 marks[ENDED] = 1
                 break
@@ -472,7 +208,7 @@ def extend_table(
             else:
                 liquidity += net
                 place += 1
-            if liquidity > _UINT128():
+            if liquidity > UINT128():
                 # No pool's ticks: whoever steps there is told so.
                 marks[ENDED] = 1
                 break
@@ -592,7 +328,7 @@ def exact_in(
         A status, the output, how many initialised ticks were crossed, and whether the swap went on
         behind the last row of the table.
     """
-    limit = _FLOOR() if zero_for_one else _CEILING()
+    limit = FLOOR() if zero_for_one else CEILING()
     status = why_refused(amount, price, limit, zero_for_one)
     if status != _OK:
         return status, ZERO(), 0, False
@@ -666,7 +402,7 @@ def exact_out(
 
     Arguments and results are those of `exact_in`, with output and input exchanged.
     """
-    limit = _FLOOR() if zero_for_one else _CEILING()
+    limit = FLOOR() if zero_for_one else CEILING()
     status = why_refused(amount, price, limit, zero_for_one)
     if status != _OK:
         return status, ZERO(), 0, False
@@ -739,7 +475,7 @@ def marginal_rate(
     Returns:
         A status and the rate, the fee included.
     """
-    limit = _FLOOR() if zero_for_one else _CEILING()
+    limit = FLOOR() if zero_for_one else CEILING()
     if price == ZERO():
         return _EMPTY, 0.0
     if amount != ZERO():
@@ -780,7 +516,7 @@ def marginal_rate(
         else:
             liquidity += net
             place += 1
-        if liquidity > _UINT128():
+        if liquidity > UINT128():
             return _BAD_STATE, 0.0
     root = to_float(price) / _Q96
     keep = 1.0 - fee_pips / FEE_UNIT

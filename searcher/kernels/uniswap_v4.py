@@ -14,10 +14,10 @@ from typing import Final
 
 from searcher.kernels import uniswap_v3
 from searcher.kernels._jit import kernel
+from searcher.kernels.ranges import Ticks, why_refused
 from searcher.kernels.reference.uniswap_v3 import FEE_UNIT, MAX_SQRT_RATIO, MIN_SQRT_RATIO
 from searcher.kernels.refusal import Status
 from searcher.kernels.u256 import ZERO, Word, Words, constant
-from searcher.kernels.uniswap_v3 import Ticks, why_refused
 
 _OK: Final = int(Status.OK)
 _OVERFLOW: Final = int(Status.OVERFLOW)

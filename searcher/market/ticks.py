@@ -18,6 +18,7 @@ import numpy as np
 from msgspec import Struct
 
 from searcher.kernels.curves import FloatArray
+from searcher.kernels.ranges import Ticks, words_of_edges, write_edges, write_prices
 from searcher.kernels.reference.uniswap_v3 import (
     MAX_AMOUNT,
     MAX_TICK,
@@ -31,16 +32,12 @@ from searcher.kernels.uniswap_v3 import (
     ENDED,
     MARKS,
     PLANES,
-    Ticks,
     begin_table,
     exact_in,
     exact_out,
     extend_table,
     head,
     marginal_rate,
-    words_of_edges,
-    write_edges,
-    write_prices,
 )
 
 FIRST_ROWS: Final = 64

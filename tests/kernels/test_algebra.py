@@ -6,10 +6,10 @@ import random
 
 import pytest
 
+from searcher.kernels.ranges import swap
 from searcher.kernels.reference import algebra as reference
 from searcher.kernels.reference.uniswap_v3 import ConcentratedState, TickTable
 from searcher.kernels.refusal import Status, SwapRefused
-from searcher.kernels.uniswap_v3 import swap
 from searcher.market.ticks import edges_of
 from tests.kernels.ranges import random_amount, random_pool
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from searcher.kernels import ranges
 from searcher.kernels import uniswap_v3 as kernel
 from searcher.kernels.reference import uniswap_v3 as reference
 from searcher.kernels.reference.uniswap_v3 import (
@@ -59,7 +60,7 @@ def swap_by_kernel(pool, amount, *, zero_for_one, fee_pips, tick_spacing, price_
     if limit is None:
         limit = MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1
     ticks, words = market_ticks(pool.ticks).arrays
-    status, taken, given, price, liquidity, tick, crossed = kernel.swap(
+    status, taken, given, price, liquidity, tick, crossed = ranges.swap(
         abs(amount),
         amount > 0,
         pool.sqrt_price_x96,
@@ -221,7 +222,7 @@ def test_without_a_spacing_swaps_stop_at_ticks_only(monkeypatch):
             return ticks[place], True
         return (MIN_TICK if zero_for_one else reference.MAX_TICK), False
 
-    monkeypatch.setattr(reference, "_next_tick", next_tick)
+    monkeypatch.setattr(reference, "next_tick", next_tick)
     rng = random.Random(16)
     for _ in range(100):
         pool, fee, _ = random_pool(rng)
@@ -335,7 +336,7 @@ def test_edges_are_the_prices_of_words():
     for spacing in (1, 60, 16_383):
         edges = kernel_rows(edges_of(spacing))
         first = MIN_TICK // spacing >> 8
-        assert len(edges) == 2 * kernel.words_of_edges(spacing)
+        assert len(edges) == 2 * ranges.words_of_edges(spacing)
         for word in {0, 1, len(edges) // 4, len(edges) // 2 - 1}:
             low = (first + word) * 256 * spacing
             ends = (max(low, MIN_TICK), min(low + 255 * spacing, reference.MAX_TICK))

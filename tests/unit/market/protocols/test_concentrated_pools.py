@@ -160,7 +160,7 @@ def test_what_the_pool_would_not_take_is_refused(v3, state, tokens, amount, stat
         ({"fee": -1}, "state.fee: expected 0 to 1000000"),
         ({"tick_spacing": 0}, "state.tick_spacing: expected 1 to 16383"),
         ({"tick_spacing": 16_384}, "state.tick_spacing: expected 1 to 16383"),
-        ({"tick_spacing": 61}, "state.ticks: -6000 is off the tick spacing"),
+        ({"tick_spacing": 61}, "state.ticks: -6000 is not a multiple"),
         ({"sqrt_price_x96": 5}, "state.sqrt_price_x96: expected 4295128739"),
         ({"sqrt_price_x96": MAX_SQRT_RATIO}, "state.sqrt_price_x96: expected 4295128739"),
         ({"sqrt_price_x96": 2**256}, "state.sqrt_price_x96: expected an unsigned integer"),
