@@ -19,13 +19,11 @@ from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
 from searcher.domain.units import FEE_PIPS, ZERO_ADDRESS, Address, Uint256
 from searcher.kernels.curves import write_concentrated
-from searcher.kernels.reference.uniswap_v3 import (
-    Q96,
-)
+from searcher.kernels.reference.uniswap_v3 import Q96
 from searcher.kernels.refusal import Status, SwapRefused
-from searcher.market import concentrated_state
 from searcher.market.arrays import PoolArrays
 from searcher.market.concentrated import UNISWAP, Shape, pool_reads, read_concentrated
+from searcher.market.concentrated_state import initialised, positioned, settle, swapped, table
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, unsigned, words
 from searcher.market.lens import LEAST_GAS, Reading
 from searcher.market.node import Node
@@ -89,12 +87,12 @@ class ConcentratedPoolState(Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"tick_spacing: expected 1 to {MOST_SPACING}, found {self.tick_spacing}"
             )
-        concentrated_state.settle(self, spacing=self.tick_spacing)
+        settle(self, spacing=self.tick_spacing)
 
     @property
     def table(self) -> TickTable:
         """The ticks, with what is derived from them."""
-        return self.ticks  # type: ignore[return-value]  # a TickTable since __post_init__
+        return table(self)
 
 
 class ConcentratedPoolIdentity(Struct, frozen=True):
@@ -182,7 +180,7 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
         """Apply one event of the pool."""
         topic = log.topics[0]
         if topic == self.swap_topic:
-            return self._swapped(state, log)
+            return swapped(state, *words(log, topics=3, data=self.swap_words)[2:5])
         if topic == MINT:
             _, amount, _, _ = words(log, topics=4, data=4)
             return _positioned(state, log, unsigned(amount, 128))
@@ -190,13 +188,8 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
             amount, _, _ = words(log, topics=4, data=3)
             return _positioned(state, log, -unsigned(amount, 128))
         if topic == INITIALIZE:
-            price, tick = words(log, topics=1, data=2)
-            return concentrated_state.initialised(state, price, tick)
+            return initialised(state, *words(log, topics=1, data=2))
         raise MalformedLog("a topic that is not a pool's")
-
-    def _swapped(self, state: ConcentratedPoolState, log: Log) -> ConcentratedPoolState:
-        said = words(log, topics=3, data=self.swap_words)
-        return concentrated_state.swapped(state, *said[2:5])
 
     def quote_exact_in(
         self,
@@ -303,14 +296,13 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
         if state.fee >= UNKNOWN_FEE:
             arrays.kill(row)
             return
-        table = state.table
         write_concentrated(
             row,
             state.sqrt_price_x96 / Q96,
-            table.place(state.tick),
+            state.table.place(state.tick),
             1.0 - state.fee / FEE_PIPS,
-            table.bounds,
-            table.depths,
+            state.table.bounds,
+            state.table.depths,
             self.config.segments,
             arrays.rate,
             arrays.gamma,
@@ -401,9 +393,7 @@ def state_of(  # noqa: PLR0917  what a pool says, in the order of its views
 
 def _positioned(state: ConcentratedPoolState, log: Log, amount: int) -> ConcentratedPoolState:
     lower, upper = signed(topic_word(log, 2), 24), signed(topic_word(log, 3), 24)
-    if lower % state.tick_spacing or upper % state.tick_spacing:
-        raise MalformedLog(f"a position off the tick spacing of {state.tick_spacing}")
-    return concentrated_state.positioned(state, lower, upper, amount)
+    return positioned(state, lower, upper, amount)
 
 
 def _word(view: str, answer: Answer) -> int:
