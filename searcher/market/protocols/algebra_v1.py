@@ -67,8 +67,8 @@ class AlgebraV1State(Struct, frozen=True, kw_only=True):
     `sqrt_price_x96`, `tick` and `liquidity` are as `globalState()` and `liquidity()` answer, the
     ticks as `ticks(index)` does: `liquidityDelta` is the net, `liquidityTotal` the gross. Only the
     `ticks` around the price may be given: a quote that leaves them is refused then. `version` says
-    which branch the code is of, `tick_spacing` is the contract's (60 in V1.0). `fee` is the last one
-    set, in pips; with directional fees write `fee_zto` (token 0 in) and `fee_otz` (token 1 in)
+    which branch the code is of, `tick_spacing` is the contract's: 60 in V1.0. `fee` is the last
+    one set, in pips; with directional fees write `fee_zto` (token 0 in) and `fee_otz` (token 1 in)
     instead. Without `oracle` a quote takes these as they are, as the second swap of a block does;
     with it, the fee that the first swap of the quoted block sets. `pool` is the pool's address,
     which only reads need.
