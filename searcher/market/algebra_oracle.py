@@ -33,9 +33,12 @@ _AT_ONCE: Final = 16
 
 
 class AlgebraFeeConfiguration(Struct, frozen=True):
-    """The nine numbers of `feeConfig()`: two sigmoids of volatility, one of volume, the floor.
+    """The nine numbers of `feeConfig()`: two sigmoids of volatility under one of volume.
 
-    `alpha1 + alpha2 + base_fee` is the highest fee, in pips.
+    Each sigmoid of volatility rises from 0 to `alpha1` (`alpha2`) around a volatility of `beta1`
+    (`beta2`), the more slowly the larger `gamma1` (`gamma2`) is; `volume_beta` and `volume_gamma`
+    say the same of the share that the volume lets through. `base_fee` is the lowest fee,
+    `alpha1 + alpha2 + base_fee` the highest, in pips.
     """
 
     alpha1: int
@@ -64,7 +67,12 @@ class AlgebraFeeConfiguration(Struct, frozen=True):
 
 
 class AlgebraTimepoint(Struct, frozen=True):
-    """One of `timepoints(index)`, without the liquidity accumulator, which no fee depends on."""
+    """One of `timepoints(index)`, without the liquidity accumulator, which no fee depends on.
+
+    `block_timestamp` is when it was written, in seconds; `tick_cumulative`, `volatility_cumulative`
+    and `volume_per_liquidity_cumulative` are what ticks, volatility and volume added up to then,
+    `average_tick` is the tick's average over the day before.
+    """
 
     index: int
     block_timestamp: int

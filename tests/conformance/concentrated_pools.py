@@ -16,7 +16,7 @@ from searcher.kernels.reference.uniswap_v3 import (
     MIN_TICK,
     sqrt_at_tick,
 )
-from tests.conformance.evm import SENDER, LocalEvm, Reverted, artifact, solidity
+from tests.conformance.evm import SENDER, LocalEvm, artifact, solidity
 
 LOWEST = MIN_SQRT_RATIO + 1
 HIGHEST = MAX_SQRT_RATIO - 1
@@ -284,7 +284,7 @@ class V4Pools:
     ) -> tuple[Log, ...]:
         signature = f"modifyLiquidity({self.KEY},(int24,int24,int256,bytes32),bytes)(int256)"
         place = (lower, upper, liquidity, bytes(32))
-        self.evm.send(self.router, signature, key, place, b"", value=_ether(key, 2**100))
+        self.evm.send(self.router, signature, key, place, b"", value=_ether(key, 2**125))
         return self._logs()
 
     def protocol_fee(self, key: tuple[Any, ...], fee: int) -> tuple[Log, ...]:
@@ -297,7 +297,7 @@ class V4Pools:
         limit = LOWEST if zero_for_one else HIGHEST
         order = (zero_for_one, -amount, limit)
         self.evm.send(
-            self.swapper, signature, key, order, (False, False), b"", value=_ether(key, 2**100)
+            self.swapper, signature, key, order, (False, False), b"", value=_ether(key, 2**125)
         )
         return self._logs()
 
@@ -318,24 +318,6 @@ class V4Pools:
 
 def _ether(key: tuple[Any, ...], wei: int) -> int:
     return wei if key[0] == ZERO_ADDRESS else 0
-
-
-def answered(evm: LocalEvm, reads: Any) -> Any:
-    """Carry out a protocol's reads on the local EVM, and return what they say."""
-    try:
-        calls = next(reads)
-        while True:
-            calls = reads.send([_answer(evm, call) for call in calls])
-    except StopIteration as stop:
-        return stop.value
-
-
-def _answer(evm: LocalEvm, call: Any) -> tuple[int, ...] | str:
-    try:
-        output = evm.execute(call.to, bytes.fromhex(call.data[2:]))
-    except Reverted as error:
-        return f"reverted: {error.reason}"
-    return tuple(int.from_bytes(output[at : at + 32]) for at in range(0, len(output), 32))
 
 
 def a_price(rng):

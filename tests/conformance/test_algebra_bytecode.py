@@ -13,11 +13,11 @@ from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market.protocol import QuoteBlock
 from searcher.market.protocols.algebra_integral import AlgebraIntegral, AlgebraIntegralIdentity
 from searcher.market.protocols.algebra_v1 import AlgebraV1, AlgebraV1Identity
+from tests.conformance.answering import answered
 from tests.conformance.concentrated_pools import (
     AlgebraPool,
     a_price,
     amounts,
-    answered,
     followed,
     positions,
 )

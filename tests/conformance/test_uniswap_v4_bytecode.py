@@ -11,11 +11,11 @@ from searcher.kernels.reference.uniswap_v3 import sqrt_at_tick
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market.protocol import QuoteBlock
 from searcher.market.protocols.uniswap_v4 import UniswapV4, UniswapV4Identity, pool_id
+from tests.conformance.answering import answered
 from tests.conformance.concentrated_pools import (
     V4Pools,
     a_price,
     amounts,
-    answered,
     followed,
     positions,
 )

@@ -203,7 +203,7 @@ class AlgebraIntegral(Protocol[AlgebraIntegralState]):
     ) -> Quote:
         """Return what AlgebraPool.swap pays for an exact input that it takes whole."""
         zero_for_one = _zero_for_one(state, token_in, token_out)
-        book = concentrated.table(state).book(_fee(state, block), NO_ROWS)
+        book = concentrated.table(state).book(_fee(self.at(state, block)), NO_ROWS)
         answer, crossings = book.exact_in(state, amount, zero_for_one=zero_for_one)
         _check_reserve(amount)
         return Quote(answer, answer, crossings)
@@ -218,7 +218,7 @@ class AlgebraIntegral(Protocol[AlgebraIntegralState]):
     ) -> Quote:
         """Return what AlgebraPool.swap takes for an exact output that it pays whole."""
         zero_for_one = _zero_for_one(state, token_in, token_out)
-        book = concentrated.table(state).book(_fee(state, block), NO_ROWS)
+        book = concentrated.table(state).book(_fee(self.at(state, block)), NO_ROWS)
         answer, crossings = book.exact_out(state, amount, zero_for_one=zero_for_one)
         _check_reserve(answer)
         return Quote(answer, answer, crossings)
@@ -233,7 +233,7 @@ class AlgebraIntegral(Protocol[AlgebraIntegralState]):
     ) -> float:
         """Return the slope at the price that the input leads to."""
         zero_for_one = _zero_for_one(state, token_in, token_out)
-        book = concentrated.table(state).book(_fee(state, block), NO_ROWS)
+        book = concentrated.table(state).book(_fee(self.at(state, block)), NO_ROWS)
         return book.marginal_rate(state, amount, zero_for_one=zero_for_one)
 
 
@@ -241,13 +241,13 @@ def _zero_for_one(state: AlgebraIntegralState, token_in: Address, token_out: Add
     return places((state.token0, state.token1), token_in, token_out) == (0, 1)
 
 
-def _fee(state: AlgebraIntegralState, block: QuoteBlock) -> int:
+def _fee(state: AlgebraIntegralState) -> int:
     """Return the fee of the quoted swap.
 
     Raises:
         SwapRefused: a plug-in decides it and does not say, or it is 100 % or more.
     """
-    fee = block.volatile.get("fee", state.fee)
+    fee = state.fee
     told = state.plugin_config & BEFORE_SWAP
     newer = state.version is AlgebraIntegralVersion.V1_2
     if fee is None or (told and newer and not state.plugin_config & DYNAMIC_FEE):
@@ -256,7 +256,7 @@ def _fee(state: AlgebraIntegralState, block: QuoteBlock) -> int:
         fee += state.plugin_fee
     if fee >= FEE_PIPS:
         raise SwapRefused(Status.UNSAFE_VALUES, f"a fee of {fee} pips: the pool reverts")
-    return int(fee)
+    return fee
 
 
 def _check_reserve(amount_in: int) -> None:

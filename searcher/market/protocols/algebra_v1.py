@@ -65,12 +65,13 @@ class AlgebraV1State(Struct, frozen=True, kw_only=True):
     """A pool.
 
     `sqrt_price_x96`, `tick` and `liquidity` are as `globalState()` and `liquidity()` answer, the
-    ticks as `ticks(index)` does: `liquidityDelta` is the net, `liquidityTotal` the gross. `fee` is
-    the last one set, in pips; with directional fees write `fee_zto` (token 0 in) and `fee_otz`
-    (token 1 in) instead. Without `oracle` a quote takes these as they are, as the second swap of a
-    block does; with it, the fee that the first swap of the quoted block sets. `tick_spacing` is the
-    contract's (60 in V1.0). Only the ticks around the price may be given: a quote that leaves them
-    is refused then. `pool` is the pool's address, which only reads need.
+    ticks as `ticks(index)` does: `liquidityDelta` is the net, `liquidityTotal` the gross. Only the
+    `ticks` around the price may be given: a quote that leaves them is refused then. `version` says
+    which branch the code is of, `tick_spacing` is the contract's: 60 in V1.0. `fee` is the last
+    one set, in pips; with directional fees write `fee_zto` (token 0 in) and `fee_otz` (token 1 in)
+    instead. Without `oracle` a quote takes these as they are, as the second swap of a block does;
+    with it, the fee that the first swap of the quoted block sets. `pool` is the pool's address,
+    which only reads need.
     """
 
     token0: Address
@@ -220,7 +221,7 @@ class AlgebraV1(Protocol[AlgebraV1State]):
     ) -> Quote:
         """Return what AlgebraPool.swap pays for an exact input that it takes whole."""
         zero_for_one = _zero_for_one(state, token_in, token_out)
-        book = _book(state, block, zero_for_one=zero_for_one)
+        book = self._book(state, block, zero_for_one=zero_for_one)
         answer, crossings = book.exact_in(state, amount, zero_for_one=zero_for_one)
         return Quote(answer, answer, crossings)
 
@@ -234,7 +235,7 @@ class AlgebraV1(Protocol[AlgebraV1State]):
     ) -> Quote:
         """Return what AlgebraPool.swap takes for an exact output that it pays whole."""
         zero_for_one = _zero_for_one(state, token_in, token_out)
-        book = _book(state, block, zero_for_one=zero_for_one)
+        book = self._book(state, block, zero_for_one=zero_for_one)
         answer, crossings = book.exact_out(state, amount, zero_for_one=zero_for_one)
         return Quote(answer, answer, crossings)
 
@@ -248,30 +249,28 @@ class AlgebraV1(Protocol[AlgebraV1State]):
     ) -> float:
         """Return the slope at the price that the input leads to."""
         zero_for_one = _zero_for_one(state, token_in, token_out)
-        book = _book(state, block, zero_for_one=zero_for_one)
+        book = self._book(state, block, zero_for_one=zero_for_one)
         return book.marginal_rate(state, amount, zero_for_one=zero_for_one)
+
+    def _book(self, state: AlgebraV1State, block: QuoteBlock, *, zero_for_one: bool) -> TickBook:
+        """Return the quotes at the fee that a swap pays as the first of its block."""
+        now = self.at(state, block)
+        oracle = now.oracle
+        if "oracle" not in block.volatile and block.volatile.keys() & set(_FEES):
+            oracle = None  # whoever gives the fee alone knows it
+        computed = None if oracle is None else oracle.fees(state.tick, block.timestamp)
+        if computed is not None:
+            fee: int | None = computed[0 if zero_for_one else -1]
+        elif now.version is AlgebraV1Version.DIRECTIONAL:
+            fee = now.fee_zto if zero_for_one else now.fee_otz
+        else:
+            fee = now.fee
+        assert fee is not None  # __post_init__
+        return concentrated.table(state).book(fee, state.row_unit)
 
 
 def _zero_for_one(state: AlgebraV1State, token_in: Address, token_out: Address) -> bool:
     return places((state.token0, state.token1), token_in, token_out) == (0, 1)
-
-
-def _book(state: AlgebraV1State, block: QuoteBlock, *, zero_for_one: bool) -> TickBook:
-    fee = _fee(state, block, zero_for_one=zero_for_one)
-    return concentrated.table(state).book(fee, state.row_unit)
-
-
-def _fee(state: AlgebraV1State, block: QuoteBlock, *, zero_for_one: bool) -> int:
-    """Return the fee that the quoted swap pays, as the first of its block."""
-    oracle = block.volatile.get("oracle", state.oracle)
-    if oracle is not None:
-        computed = oracle.fees(state.tick, block.timestamp)
-        if computed is not None:
-            return int(computed[0 if zero_for_one else -1])
-    name = "fee"
-    if state.version is AlgebraV1Version.DIRECTIONAL:
-        name = "fee_zto" if zero_for_one else "fee_otz"
-    return int(block.volatile.get(name, getattr(state, name)))
 
 
 def _new_timepoint(state: AlgebraV1State, **fees: int) -> AlgebraV1State:

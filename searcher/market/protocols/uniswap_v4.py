@@ -176,39 +176,39 @@ class UniswapV4(Protocol[UniswapV4State]):
     def quote_exact_in(
         self,
         state: UniswapV4State,
-        block: QuoteBlock,  # noqa: ARG002  such a pool does not know the time
+        block: QuoteBlock,
         token_in: Address,
         token_out: Address,
         amount: int,
     ) -> Quote:
         """Return what V4Quoter.quoteExactInputSingle answers."""
-        zero_for_one, book = _direction(state, token_in, token_out)
+        zero_for_one, book = _direction(self.at(state, block), token_in, token_out)
         answer, crossings = book.quote(exact_in, state, amount, zero_for_one=zero_for_one)
         return Quote(answer, answer, crossings)
 
     def quote_exact_out(
         self,
         state: UniswapV4State,
-        block: QuoteBlock,  # noqa: ARG002  such a pool does not know the time
+        block: QuoteBlock,
         token_in: Address,
         token_out: Address,
         amount: int,
     ) -> Quote:
         """Return what V4Quoter.quoteExactOutputSingle answers."""
-        zero_for_one, book = _direction(state, token_in, token_out)
+        zero_for_one, book = _direction(self.at(state, block), token_in, token_out)
         answer, crossings = book.quote(exact_out, state, amount, zero_for_one=zero_for_one)
         return Quote(answer, answer, crossings)
 
     def marginal_rate(
         self,
         state: UniswapV4State,
-        block: QuoteBlock,  # noqa: ARG002  such a pool does not know the time
+        block: QuoteBlock,
         token_in: Address,
         token_out: Address,
         amount: int,
     ) -> float:
         """Return the slope at the price that the input leads to."""
-        zero_for_one, book = _direction(state, token_in, token_out)
+        zero_for_one, book = _direction(self.at(state, block), token_in, token_out)
         return book.marginal_rate(state, amount, zero_for_one=zero_for_one)
 
 

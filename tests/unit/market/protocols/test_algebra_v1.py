@@ -130,6 +130,10 @@ def test_with_an_oracle_the_fee_is_that_of_the_blocks_first_swap(protocol, state
     assert out(protocol, unknown) == out(protocol, state)
     forgetful = replace(wise, oracle=replace(wise.oracle, timepoints=wise.oracle.timepoints[:1]))
     assert out(protocol, forgetful) == out(protocol, state)
+    # A fee that is given alone holds; given with the oracle, the oracle knows better.
+    assert out(protocol, wise, QuoteBlock(1, NOW, {"fee": 500})) == out(protocol, state)
+    both = QuoteBlock(1, NOW, {"fee": 500, "oracle": wise.oracle})
+    assert out(protocol, wise, both) == out(protocol, wise)
     fresh = QuoteBlock(1, NOW, {"oracle": wise.oracle})
     assert out(protocol, forgetful, fresh) == out(protocol, wise)
 
