@@ -7,6 +7,7 @@ writes (or what npm has as source only), `LocalEvm` runs it.
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache, lru_cache
 from typing import Any
 
@@ -19,7 +20,10 @@ from searcher.domain.units import Address, keccak256
 from tests.conformance.compilers import solidity, vyper
 from tests.conformance.packages import Artifact, artifact, sources
 
-pyrevm = pytest.importorskip("pyrevm", reason="pyrevm has no wheel for this version of Python")
+if sys.version_info >= (3, 13):
+    pytest.skip("pyrevm has no wheel for Python 3.13", allow_module_level=True)
+
+import pyrevm
 
 __all__ = ["Artifact", "LocalEvm", "Reverted", "artifact", "solidity", "sources", "vyper"]
 

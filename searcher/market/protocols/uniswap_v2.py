@@ -48,9 +48,9 @@ TOKEN1 = "0xd21220a7"
 class UniswapV2State(Struct, frozen=True):
     """A pair.
 
-    `reserve0` and `reserve1` are what it has stored of its tokens, in smallest units, as
-    `getReserves()` answers. `fee_pips` is the fee in hundredths of a basis point: 3000 (the
-    default) for Uniswap, 2500 for PancakeSwap.
+    `token0` and `token1` are its tokens, in that order. `reserve0` and `reserve1` are what it has
+    stored of them, in smallest units, as `getReserves()` answers. `fee_pips` is the fee in
+    hundredths of a basis point: 3000 (the default) for Uniswap, 2500 for PancakeSwap.
     """
 
     token0: Address

@@ -1,0 +1,47 @@
+"""Velodrome V2 and Aerodrome: Solidly's curves, solved to the last unit, with a fee for each pool.
+
+Source: Pool and PoolFactory of velodrome-finance/contracts and aerodrome-finance/contracts. The
+factory's defaults change without an event, its SetCustomFee says one pool's fee.
+"""
+
+from __future__ import annotations
+
+from searcher.domain.events import Log
+from searcher.market.protocol import ReadCall
+from searcher.market.solidly_pairs import (
+    NARROW_SYNC,
+    SET_CUSTOM_FEE,
+    SET_PAUSE_STATE,
+    SYNC,
+    SolidlyIdentity,
+    SolidlyPairs,
+    SolidlyState,
+    with_custom_fee,
+    with_pause,
+)
+
+GET_FEE = "0xcc56b2c5"  # getFee(address,bool)
+
+
+class VelodromeV2(SolidlyPairs):
+    """Pools of Velodrome V2 and Aerodrome: the factory says the fee of each."""
+
+    strict = True
+    topics = frozenset({SYNC, NARROW_SYNC, SET_CUSTOM_FEE, SET_PAUSE_STATE})
+    volatile = frozenset({"fee", "is_paused"})
+
+    def fee_calls(self, identity: SolidlyIdentity, *, stable: bool) -> list[ReadCall]:
+        """Ask the factory for the pool's fee, its custom one if it has one."""
+        pool = identity.pool.removeprefix("0x").rjust(64, "0")
+        return [ReadCall(identity.factory, f"{GET_FEE}{pool}{stable:064x}")]
+
+    def apply(self, state: SolidlyState, log: Log) -> SolidlyState:
+        """Apply Sync, and what the factory says of fee and pause."""
+        if log.topics[0] == SET_CUSTOM_FEE:
+            return with_custom_fee(state, log)
+        if log.topics[0] == SET_PAUSE_STATE:
+            return with_pause(state, log)
+        return super().apply(state, log)
+
+
+PLUGIN = VelodromeV2
