@@ -8,6 +8,7 @@ depends on; every other kernel wants a prepared pool. `rules` are the bits of `r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -35,6 +36,7 @@ from searcher.kernels.u256 import (
     constant,
     div,
     div_up,
+    from_float,
     load,
     mul_checked,
     pack,
@@ -192,7 +194,7 @@ def get_d(words: Words, first: int, n: int, amp: Word, rules: int) -> tuple[int,
     count = u256(n)
     fits, ann = mul_checked(amp, count)
     fits_too, weighted = mul_checked(ann, total)
-    if not (fits and fits_too) or ann < precision(rules):
+    if not (fits and fits_too):
         return OVERFLOW, ZERO()
     slope = ann - precision(rules)
     if rules & HUNDREDFOLD:
@@ -200,8 +202,8 @@ def get_d(words: Words, first: int, n: int, amp: Word, rules: int) -> tuple[int,
     d = total
     for _ in range(ROUNDS):
         status, d_p = product_term(words, first, n, d, rules)
-        if status != OK:
-            return status, ZERO()
+        if status != OK or ann < precision(rules):
+            return (OVERFLOW if status == OK else status), ZERO()
         fits, shares = mul_checked(d_p, count)
         fits_too, above = add_checked(weighted, shares)
         fits_all, above = mul_checked(above, d)
@@ -221,6 +223,30 @@ def get_d(words: Words, first: int, n: int, amp: Word, rules: int) -> tuple[int,
         if select(d > previous, d - previous, previous - d) <= ONE():
             return OK, d
     return (UNSETTLED if rules & SETTLES else OK), d
+
+
+@kernel("Tuple((b1, U256))(U256, U256, U256)")
+def settled(b: Word, c: Word, d: Word) -> tuple[bool, Word]:
+    """Return whether it can say where the contract's iteration for y settles, and that.
+
+    The iteration `y = (y^2 + c) / (2y + b - d)` begins at `d`, at or above the root of
+    `h(y) = y^2 + (b - d) y - c`. Rounded down it falls by at least half its distance a round and
+    ends at the root's whole part f, unless `h(f + 1)` is 1: then a step of one can end it early.
+    So f is found by a double and one round, and proven; else the iteration itself is carried out.
+    """
+    if (b | d) >> np.int64(126) != ZERO() or c >> np.int64(250) != ZERO() or b * d < c:
+        return False, ZERO()
+    p = to_float(b - d) if b >= d else -to_float(d - b)
+    near = to_float(c)
+    wide = math.sqrt(p * p + 4.0 * near)
+    y = from_float((wide - p) / 2.0 if p <= 0.0 else 2.0 * near / (p + wide))
+    y = y + (y >> np.int64(46)) + ONE()
+    below = y + y + b
+    if below <= d:
+        return False, ZERO()
+    y = div(y * y + c, below - d)
+    left, right = y * y + b * y, c + d * y
+    return left <= right and y + y + b > d + (right - left), y
 
 
 @kernel("Tuple((i8, U256))(u8[:, ::1], i8, i8, i8, U256, i8, U256, U256, i8)")
@@ -259,6 +285,9 @@ def get_y(  # noqa: C901, PLR0912, PLR0917  the contract's own steps, by place
     fits, b = add_checked(total, div(b, ann))
     if not fits:
         return OVERFLOW, ZERO()
+    fits, y = settled(b, c, d)
+    if fits:
+        return OK, y
     y = d
     for _ in range(ROUNDS):
         fits, above = mul_checked(y, y)

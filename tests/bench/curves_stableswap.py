@@ -38,7 +38,7 @@ META = Pool(
 
 
 @kernel("U256(u8[:, ::1], i8, i8, i8, U256, i8, i8)")
-def loop(pool: Words, rules: int, i: int, j: int, amount: Word, n: int, kind: int) -> Word:
+def loop(pool: Words, rules: int, i: int, j: int, amount: Word, n: int, kind: int) -> Word:  # noqa: PLR0917  kernels take arguments by place
     """Quote (0), prepare and quote (1), or quote exact outputs (2); the sum keeps the work."""
     total, x = ZERO(), amount
     for k in range(n):
@@ -54,7 +54,7 @@ def loop(pool: Words, rules: int, i: int, j: int, amount: Word, n: int, kind: in
 
 
 @kernel("U256(u8[:, ::1], i8, u8[:, ::1], i8, i8, i8, U256, i8)")
-def loop_underlying(
+def loop_underlying(  # noqa: PLR0917  kernels take arguments by place
     meta: Words, rules: int, base: Words, base_rules: int, i: int, j: int, amount: Word, n: int
 ) -> Word:
     """Quote a metapool's coin against one of the base pool."""

@@ -324,7 +324,9 @@ interface Base:
     def calc_token_amount(amounts: uint256[M], deposit: bool) -> uint256: view
     def calc_withdraw_one_coin(burned: uint256, i: int128) -> uint256: view
     def add_liquidity(amounts: uint256[M], min_mint: uint256) -> uint256: nonpayable
-    def remove_liquidity_one_coin(burned: uint256, i: int128, min_dy: uint256) -> uint256: nonpayable
+    def remove_liquidity_one_coin(
+        burned: uint256, i: int128, min_dy: uint256
+    ) -> uint256: nonpayable
     def get_dy(i: int128, j: int128, dx: uint256) -> uint256: view
     def exchange(i: int128, j: int128, dx: uint256, min_dy: uint256) -> uint256: nonpayable
     def fee() -> uint256: view
@@ -451,14 +453,15 @@ def _source(coins: int, rules: Rules) -> str:
         else "self.balances[q] += dx\n"
         "    self.balances[p] = self.balances[p] - dy - self._unscaled(p, admin)"
     )
+    multiplier = "(self.rates[{0}] // PRECISION)"
     return _HEAD.format(
         n=coins,
         a_precision=rules.a_precision,
         scale_k="xp[k] * (self.rates[k] // PRECISION)"
         if by
         else "self.rates[k] * xp[k] // PRECISION",
-        scale_dx="dx * (self.rates[i] // PRECISION)" if by else "dx * self.rates[i] // PRECISION",
-        unscale="v // (self.rates[k] // PRECISION)" if by else "v * PRECISION // self.rates[k]",
+        scale_dx=f"dx * {multiplier.format('i')}" if by else "dx * self.rates[i] // PRECISION",
+        unscale=f"v // {multiplier.format('k')}" if by else "v * PRECISION // self.rates[k]",
         d_below=below,
         d_after="d_p //= N ** N" if rules.d_form == D_PRODUCT else "pass",
         unsettled_d="raise" if rules.settles else "return d",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from functools import cache
+from functools import cache, partial
 
 import pytest
 
@@ -65,7 +65,8 @@ def answer(address, signature, *args):
     try:
         return chain().call(address, signature, *args)[0]
     except Reverted as reverted:
-        assert "Gas" not in reverted.reason
+        if "Gas" in reverted.reason:
+            raise
         return None
 
 
@@ -115,25 +116,25 @@ def test_quotes_equal_the_contract(contract, n, count):
         amounts = tuple(pool.balances[k] // 7 if k == i else 0 for k in range(n))
         burned = pool.supply // rng.randint(2, 10**6)
         for signature, arguments, reference in (
-            ("get_virtual_price()(uint256)", (), lambda: curve_meta.virtual_price(pool)),
+            ("get_virtual_price()(uint256)", (), partial(curve_meta.virtual_price, pool)),
             (
                 f"calc_token_amount(uint256[{n}],bool)(uint256)",
                 (amounts, True),
-                lambda: curve_meta.token_amount(pool, amounts, deposit=True),
+                partial(curve_meta.token_amount, pool, amounts, deposit=True),
             ),
             (
                 f"add_liquidity(uint256[{n}],uint256)(uint256)",
                 (amounts, 0),
-                lambda: curve_meta.add_liquidity(pool, amounts)[0],
+                partial(curve_meta.add_liquidity, pool, amounts),
             ),
             (
                 "calc_withdraw_one_coin(uint256,int128)(uint256)",
                 (burned, i),
-                lambda: curve_meta.withdraw_one(pool, i, burned)[0],
+                partial(curve_meta.withdraw_one, pool, i, burned),
             ),
         ):
             got = answer(address, signature, *arguments)
-            assert same(outcome(reference), got), (signature, pool, arguments)
+            assert same(outcome(reference)[:2], got), (signature, pool, arguments)
     assert refused < count
 
 
@@ -229,6 +230,8 @@ def test_metapools_equal_the_contract(caches, count):
     now, refused = chain().timestamp, 0
     for _ in range(count):
         base = with_supply(rng, random_pool(rng, coins=(3,), rules=base_rules, offpeg=(0,), wild=0))
+        if outcome(curve_meta.virtual_price, base)[0] != 0:
+            continue
         put(below, base)
         pool = random_meta(rng, base)._replace(rules=rules)
         updated = now - rng.choice([0, 599, 600, 601, 10**6])

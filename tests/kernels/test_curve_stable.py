@@ -150,6 +150,37 @@ def test_amplification_moves_in_a_straight_line():
         reference.amplification(200, 100, 1000, 2000, 999)
 
 
+def iterated(b, c, d):
+    """Where the contract's own iteration for y ends."""
+    y = d
+    for _ in range(255):
+        previous, y = y, (y * y + c) // (2 * y + b - d)
+        if abs(y - previous) <= 1:
+            break
+    return y
+
+
+def test_where_the_iteration_settles_is_known_or_left_to_it():
+    said = left = 0
+    for d in range(40):
+        for b in range(1, 40):
+            for c in range(b * d + 3):
+                known, y = kernels.settled(b, c, d)
+                assert not known or y == iterated(b, c, d), (b, c, d)
+                said += known
+                left += not known
+    assert said > 10 * left
+
+
+@given(st.integers(1, 2**126), st.integers(1, 2**126), st.integers(-3, 3), st.integers(0, 2**126))
+def test_where_the_iteration_settles_beside_a_root(d, b, gap, root):
+    c = root * root + b * root - d * root + gap
+    if c < 0 or 2 * root + b <= d or 2 * d + b <= d:
+        return
+    known, y = kernels.settled(b, c, d)
+    assert not known or y == iterated(b, c, d)
+
+
 # ---- recorded vectors
 
 

@@ -114,13 +114,11 @@ def test_refusals():
     for state, tokens, status in (
         (metapool(), (LP, A), Status.UNKNOWN_TOKEN),
         (metapool(), (OWN, META), Status.UNKNOWN_TOKEN),
-        (metapool(), (OWN, OWN), Status.UNKNOWN_TOKEN),
+        (metapool(), (OWN, OWN), Status.SAME_TOKEN),
         (metapool(is_killed=True), (OWN, LP), Status.PAUSED),
         (metapool(balances_current=False), (OWN, LP), Status.UNMODELLED),
         (metapool(balances=[0, 0]), (OWN, LP), Status.EMPTY_POOL),
     ):
-        if tokens == (OWN, OWN):
-            status = Status.SAME_TOKEN
         with pytest.raises(SwapRefused) as refused:
             PROTOCOL.quote_exact_in(state, NOW, *tokens, 10**12)
         assert refused.value.status is status
