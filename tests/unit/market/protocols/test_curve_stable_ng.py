@@ -114,10 +114,10 @@ def test_a_moves_with_the_blocks_time(protocol, state):
     )
     assert amplification(ramp, NOW + 99) == 1_599
     assert amplification(ramp, NOW + 500) == amplification(ramp, NOW + 10**6) == 2_000
-    quote = protocol.quote_exact_in(ramp, QuoteBlock(1, NOW + 99), A, B, 10**24)
+    quote = protocol.quote_exact_in(ramp, QuoteBlock(1, NOW + 99), A, B, 3 * 10**24)
     # The view takes A() * 100.
-    assert quote.amount == reference.get_dy(NUMBERS._replace(amp=1_500), 0, 1, 10**24)
-    assert quote.realised == reference.exchange(NUMBERS._replace(amp=1_599), 0, 1, 10**24)[0]
+    assert quote.amount == reference.get_dy(NUMBERS._replace(amp=1_500), 0, 1, 3 * 10**24)
+    assert quote.realised == reference.exchange(NUMBERS._replace(amp=1_599), 0, 1, 3 * 10**24)[0]
     assert quote.amount < quote.realised
     with pytest.raises(SwapRefused):
         protocol.quote_exact_in(ramp, QuoteBlock(1, NOW - 501), A, B, 10**21)
