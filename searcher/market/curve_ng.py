@@ -22,6 +22,7 @@ from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words
 from searcher.market.decoding import MalformedLog, address_of, signed, words
 from searcher.market.protocol import Answer, ReadCall, Reads, UnreadablePool
+from searcher.market.stableswap import accepts
 
 EXCHANGE: Final = "0x8b3e96f2b889fa771c53c981b40daf005f63f637f1869f707052d15a3dd97140"
 ADD: Final = "0x189c623b666b1b45b83d7178f39b8c087cb09774317ca2f53c2d3c3726f222a2"
@@ -64,8 +65,9 @@ class CurveNgState(Struct, frozen=True, kw_only=True):
     moves from `initial_a` at `initial_a_time` to `future_a` at `future_a_time` (timestamps).
 
     `asset_types` are the factory's, one a coin: 0 plain, 1 with a rate oracle, 2 rebasing, 3 an
-    ERC-4626 share. Left out, all of it is taken to move by itself. `balances_current` is false after
-    an event that does not say the new balances; such a pool is not quoted until they are read.
+    ERC-4626 share. Left out, all of it is taken to move by itself. `balances_current` is false
+    after an event that does not say the new balances; such a pool is not quoted until they are
+    read.
     """
 
     address: Address
@@ -260,6 +262,7 @@ def least(pays: Callable[[int], int], start: int, wanted: int) -> int:
     """
 
     def enough(given: int) -> bool:
+        accepts(given)
         try:
             return pays(given) >= wanted
         except SwapRefused as refusal:

@@ -41,7 +41,7 @@ from searcher.market.curve_ng import (
 from searcher.market.curve_ng_base import BasePool, LegacyPool
 from searcher.market.decoding import MalformedLog, words
 from searcher.market.protocol import Protocol, Quote, QuoteBlock, Reads, UnreadablePool
-from searcher.market.stableswap import CurveStableState, holds_balances
+from searcher.market.stableswap import CurveStableState, accepts, holds_balances
 from searcher.market.stableswap_events import TOPICS as LEGACY_TOPICS
 from searcher.market.stableswap_events import apply_event
 from searcher.market.stableswap_reads import StableIdentity, read_moved, read_plain
@@ -170,6 +170,7 @@ class CurveMetaNg(Protocol[CurveMetaNgState]):
         amount: int,
     ) -> Quote:
         """Return get_dy or get_dy_underlying, and what the exchange pays."""
+        accepts(amount)
         state = self.at(state, block)
         if token_in in state.coins and token_out in state.coins:
             i, j = places(state.coins, token_in, token_out)
@@ -200,6 +201,7 @@ class CurveMetaNg(Protocol[CurveMetaNgState]):
 
         Between two coins of the base pool the view refuses: they are swapped there.
         """
+        accepts(amount)
         state = self.at(state, block)
         if token_in in state.coins and token_out in state.coins:
             i, j = places(state.coins, token_in, token_out)
@@ -231,6 +233,7 @@ class CurveMetaNg(Protocol[CurveMetaNgState]):
         amount: int,
     ) -> float:
         """Return the slope of the exchange; through the base pool over a small step."""
+        accepts(amount)
         state = self.at(state, block)
         if token_in in state.coins and token_out in state.coins:
             i, j = places(state.coins, token_in, token_out)

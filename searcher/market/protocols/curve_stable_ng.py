@@ -28,6 +28,7 @@ from searcher.market.curve_ng import (
     refreshed,
 )
 from searcher.market.protocol import Protocol, Quote, QuoteBlock, Reads
+from searcher.market.stableswap import accepts
 from searcher.market.tokens import places
 
 
@@ -75,6 +76,7 @@ class CurveStableNg(Protocol[CurveNgState]):
         amount: int,
     ) -> Quote:
         """Return get_dy, and what exchange() pays."""
+        accepts(amount)
         i, j = places(state.coins, token_in, token_out)
         pool = PreparedPool(self.at(state, block), block.timestamp)
         said = pool.get_dy(i, j, amount)
@@ -89,6 +91,7 @@ class CurveStableNg(Protocol[CurveNgState]):
         amount: int,
     ) -> Quote:
         """Return get_dx, and an input that just pays the amount."""
+        accepts(amount)
         i, j = places(state.coins, token_in, token_out)
         pool = PreparedPool(self.at(state, block), block.timestamp)
         said = pool.get_dx(i, j, amount)
@@ -103,6 +106,7 @@ class CurveStableNg(Protocol[CurveNgState]):
         amount: int,
     ) -> float:
         """Return the derivative of the exchange, its fee's included."""
+        accepts(amount)
         i, j = places(state.coins, token_in, token_out)
         pool = PreparedPool(self.at(state, block), block.timestamp)
         return pool.marginal_rate(i, j, amount)
