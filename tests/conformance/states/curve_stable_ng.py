@@ -9,6 +9,9 @@ from typing import Any
 from searcher.market.protocol import QuoteBlock
 from tests.conformance.draws import addresses, block
 
+ROUNDING = (1, 1e-6)
+"""Off the peg the fee grows with the input, so that more than one input may pay the same."""
+
 
 def pool(rng: random.Random, address: str, coins: list[str]) -> dict[str, Any]:
     decimals = [rng.choice([6, 8, 18]) for _ in coins]
