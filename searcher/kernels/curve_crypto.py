@@ -18,9 +18,11 @@ from searcher.kernels.u256 import (
     bit_length,
     constant,
     div,
+    from_float,
     load,
     pack,
     select,
+    to_float,
     u256,
 )
 from searcher.kernels.vyper import uadd, udiv, umul
@@ -55,13 +57,8 @@ _E36 = constant(10**36)
 
 
 @kernel("U256(U256)")
-def cbrt(x: Word) -> Word:
-    """Return the cube root of a fixed-point number of 18 decimals, seven Newton steps deep."""
-    scaled, scale = x * _E36(), ONE()
-    if x >= _CBRT_HIGHEST():
-        scaled, scale = x, _E12()
-    elif x >= _CBRT_HIGH():
-        scaled, scale = x * WAD(), _E6()
+def _stepwise(scaled: Word) -> Word:
+    """Return the cube root after the contract's seven steps."""
     log2 = max(bit_length(scaled) - 1, 0)
     rest = log2 % 3
     root = ONE() << (log2 // 3)
@@ -70,11 +67,32 @@ def cbrt(x: Word) -> Word:
     for _ in range(rest):
         root = div(root, u256(1000))
     for _ in range(7):
-        before = root
         root = div(root + root + div(scaled, root * root), u256(3))
-        if root == before:  # so will be the steps that are left
-            break
-    return root * scale
+    return root
+
+
+@kernel("U256(U256)")
+def cbrt(x: Word) -> Word:
+    """Return the cube root of a fixed-point number of 18 decimals, seven Newton steps deep.
+
+    From the contract's start, which is at most a quarter below the root, six steps lead to the
+    root rounded down or to one more, and the seventh to the root rounded down; so it is found from
+    a double here. Only where the root's own next step leads away from it are the steps taken.
+    """
+    scaled, scale = x * _E36(), ONE()
+    if x >= _CBRT_HIGHEST():
+        scaled, scale = x, _E12()
+    elif x >= _CBRT_HIGH():
+        scaled, scale = x * WAD(), _E6()
+    # A little above the root; from there a step leads to within one of it.
+    root = from_float(to_float(scaled) ** (1.0 / 3.0) * (1.0 + 1e-14)) + ONE()
+    root = div(root + root + div(scaled, root * root), u256(3))
+    while root * root * root > scaled:
+        root -= ONE()
+    square = root * root
+    if square * (root + u256(3)) > scaled and scaled != ZERO():
+        return root * scale
+    return _stepwise(scaled) * scale
 
 
 @kernel("U256(U256, i8, i8)")

@@ -339,9 +339,10 @@ class CurveCrypto(Protocol[S]):
         """Return what `moving_calls` were answered, by field."""
         n = self.coins
         scale: Any = tuple(number(answers[k], "price_scale") for k in range(n, 2 * n - 1))
-        last, legacy = answers[2 * n], answers[2 * n + 1]
-        # Pools keep it under one name or the other; some pack a second time above it.
-        time = number(last if not isinstance(last, str) else legacy, "last_timestamp") & LOW_128
+        # Pools keep it under one name or the other, and those that take ether answer what they do
+        # not have with nothing. Some pack a second time above it.
+        last, other = answers[2 * n], answers[2 * n + 1]
+        time = number(last if len(last) == 1 else other, "last_timestamp") & LOW_128
         return {
             "balances": tuple(number(answers[k], f"balances({k})") for k in range(n)),
             "price_scale": scale if n > 2 else scale[0],

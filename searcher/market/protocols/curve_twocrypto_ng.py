@@ -188,7 +188,7 @@ class CurveTwocryptoNg(CurveCrypto[CurveTwocryptoState]):
         """Return the version's own idea of it."""
         if state.version == PoolVersion.LEGACY:
             return state.future_A_gamma_time > 0
-        since = state.last_timestamp if state.version == PoolVersion.V2_1_0D else timestamp
+        since = state.last_timestamp if _is_newest(state) else timestamp
         return state.future_A_gamma_time > since
 
     def fees_at(self, state: CurveTwocryptoState, values: Sequence[int]) -> tuple[int, int, int]:
@@ -229,19 +229,21 @@ def _maths(state: CurveTwocryptoState) -> reference.Maths:
     return _MATHS[version]
 
 
-def _harmonic(state: CurveTwocryptoState) -> bool:
-    return state.version == PoolVersion.V2_1_0D
+def _is_newest(state: CurveTwocryptoState) -> bool:
+    """Return whether the pool is of the generation that the stableswap maths came with."""
+    newest = state.version == PoolVersion.V2_1_0D
+    return newest or state.math_version == MathVersion.STABLESWAP
 
 
 def _flags(state: CurveTwocryptoState) -> tuple[int, int]:
     # Plain ints: with enums beside them numba does not find the kernel for a large amount.
-    return int(_maths(state)), int(_harmonic(state))
+    return int(_maths(state)), int(_is_newest(state))
 
 
 def _pool(state: CurveTwocryptoState) -> reference.TwocryptoPool:
     return reference.TwocryptoPool(
         maths=_maths(state),
-        harmonic_fee=_harmonic(state),
+        harmonic_fee=_is_newest(state),
         balances=state.balances,
         precisions=state.precisions,
         price_scale=state.price_scale,

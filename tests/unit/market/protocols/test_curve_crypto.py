@@ -182,6 +182,14 @@ def test_an_unknown_maths_contract_is_not_quoted(twos):
     assert caught.value.status == Status.UNMODELLED
 
 
+def test_the_stableswap_maths_belong_to_the_newest_pools(twos):
+    protocol, state = twos
+    named = replace(state, version="v2.1.0d", A=20_000_000)
+    known = replace(state, math_version="v0.1.0", A=20_000_000)
+    quotes = [protocol.quote_exact_in(s, BLOCK, *COINS[:2], WAD) for s in (named, known)]
+    assert quotes[0] == quotes[1] != protocol.quote_exact_in(state, BLOCK, *COINS[:2], WAD)
+
+
 # ---- ramps
 
 
@@ -432,8 +440,9 @@ def test_a_second_time_above_the_first_is_left_out(pool):
     protocol, state = pool
     views = {"last_timestamp()": (9 << 128 | 8,)}
     assert Contract(state, **views).carry_out(protocol.refresh(state))["last_timestamp"] == 8
-    views = {"last_timestamp()": "no such view", "last_prices_timestamp()": (7,)}
-    assert Contract(state, **views).carry_out(protocol.refresh(state))["last_timestamp"] == 7
+    for nothing in ("no such view", ()):
+        views = {"last_timestamp()": nothing, "last_prices_timestamp()": (7,)}
+        assert Contract(state, **views).carry_out(protocol.refresh(state))["last_timestamp"] == 7
 
 
 def test_maths_of_another_version_are_known_as_such(twos):
