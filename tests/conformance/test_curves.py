@@ -11,6 +11,8 @@ Beside it may stand
     ROUNDING = (wei, share)                    where the contract rounds an exact output in its own
                                                favour by more than one wei of the input: how much it
                                                may take too much, and as much may it pay too little
+    DUST = wei                                 what rounding alone moves by more than a twentieth,
+                                               where that is more than 10**6
 
 That the kernel equals the reference, and both the bytecode, is for each curve's own tests.
 """
@@ -304,13 +306,13 @@ def test_what_an_output_costs_is_what_gave_it(subject, count):
 @pytest.mark.parametrize("count", COUNTS)
 def test_the_marginal_rate_goes_with_the_quotes(subject, count):
     rng = random.Random(count + 2)
-    compared = 0
+    compared, dust = 0, getattr(subject.module, "DUST", 10**6)
     for state, block, _ in subject.draw(count, seed=count + 2):
         for way in subject.ways(rng, state):
             amount = sized(rng, 100)
             quote = answer(subject.protocol.quote_exact_in, state, block, *way, amount)
             # Below that, rounding alone moves the ratio.
-            if isinstance(quote, Status) or min(quote.realised, amount) < 10**6:
+            if isinstance(quote, Status) or min(quote.realised, amount) < dust:
                 continue
             ratio = quote.realised / amount
             spot, there = (
