@@ -213,6 +213,23 @@ def amount_out(
     return OK, div(out, _E18())
 
 
+@kernel("UniTuple(b1, 2)(U256, U256, U256, U256, U256, U256, b1)")
+def _lets_go(
+    net: Word,
+    out: Word,
+    reserve_in: Word,
+    reserve_out: Word,
+    scale_in: Word,
+    scale_out: Word,
+    stable: bool,
+) -> tuple[bool, bool]:
+    """Return whether swap's check of k stays within the integers, and whether it holds."""
+    fits_before, before = _kept(reserve_in, reserve_out, scale_in, scale_out, stable)
+    fits_sum, total = add_checked(reserve_in, net)
+    fits, after = _kept(total, reserve_out - out, scale_in, scale_out, stable)
+    return fits_before and fits_sum and fits, after >= before
+
+
 @kernel("b1(i8, U256, U256, U256, U256, U256, U256, i8, i8, b1, b1, b1)")
 def _holds(
     what: int,
@@ -248,14 +265,9 @@ def _holds(
         )
         return status == OK and out >= other
     net, out = (candidate, other) if what == _ENOUGH else (other, candidate)
-    fits_before, before = _kept(reserve_in, reserve_out, scale_in, scale_out, stable)
-    fits_sum, total = add_checked(reserve_in, net)
-    fits, after = _kept(total, reserve_out - out, scale_in, scale_out, stable)
+    possible, lets = _lets_go(net, out, reserve_in, reserve_out, scale_in, scale_out, stable)
     # Beyond the integers it would be enough, if it were possible.
-    possible = fits_before and fits_sum and fits
-    if what == _ENOUGH:
-        return not possible or after >= before
-    return not possible or after < before
+    return not possible or lets == (what == _ENOUGH)
 
 
 @kernel("Tuple((i8, U256))(i8, U256, U256, U256, U256, U256, U256, i8, i8, b1, b1, b1)")
@@ -348,20 +360,10 @@ def exact_in(
         return status, quoted, ZERO()
     net = _after_fee(amount, fee, fee_unit)[1]
     top = quoted if quoted < reserve_out else reserve_out - ONE()
-    if _holds(
-        _FAILS,
-        top,
-        net,
-        reserve_in,
-        reserve_out,
-        scale_in,
-        scale_out,
-        fee,
-        fee_unit,
-        stable,
-        strict,
-        zero_for_one,
-    ):
+    possible, lets = _lets_go(net, top, reserve_in, reserve_out, scale_in, scale_out, stable)
+    if not possible:
+        top = ZERO()
+    elif not lets:
         _, failing = _least_from(
             _FAILS,
             top,

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Final
+from itertools import islice
+from typing import Final, NamedTuple, TypeVar
 
 import structlog
 
 from searcher.domain.events import BlockRef
+from searcher.domain.units import Address
 from searcher.market.decoding import MalformedLog, signed, unsigned
 from searcher.market.lens import LensRefused, Reading, Tick, bitmap_words, read_through_lens
 from searcher.market.node import Node, read_words
-from searcher.market.protocol import Pool
+from searcher.market.protocol import Answer, Pool, ReadCall, Reads, UnreadablePool
 
 SLOT0 = "0x3850c7bd"
 LIQUIDITY = "0x1a686502"
 TICK_BITMAP = "0x5339c296"
 TICKS = "0xf30dba93"
+
+T = TypeVar("T")
+
+
+class Shape(NamedTuple):
+    """How many words the views of a family's pools answer, and whose they are."""
+
+    slot0: int
+    tick: int
+    whose: str
+
+
+UNISWAP: Final = Shape(7, 8, "Uniswap V3's")
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +70,12 @@ async def read_concentrated(
 
 
 async def read_plainly(
-    node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
+    node: Node,
+    pools: Sequence[Pool],
+    block: BlockRef,
+    *,
+    batch_calls: int,
+    shape: Shape = UNISWAP,
 ) -> AsyncIterator[Reading | str]:
     """Yield the same as `read_concentrated`, by calls that every node answers.
 
@@ -63,69 +83,81 @@ async def read_plainly(
         SearcherError: as for `read_concentrated`.
     """
     for begin in range(0, len(pools), _TOGETHER):
-        together = pools[begin : begin + _TOGETHER]
-        for reading in await _read_together(node, together, block, batch_calls):
+        reads = [
+            pool_reads(pool.address, pool.tick_spacing, shape)
+            for pool in pools[begin : begin + _TOGETHER]
+        ]
+        for reading in await carry_out_together(reads, node, block, batch_calls=batch_calls):
             yield reading
 
 
-async def _read_together(
-    node: Node, pools: Sequence[Pool], block: BlockRef, batch_calls: int
-) -> list[Reading | str]:
-    """Read price and liquidity, then the words of the tick bitmaps, then each set tick."""
-    heads = await read_words(
-        node,
-        [(p.address, data) for p in pools for data in (SLOT0, LIQUIDITY)],
-        block,
-        batch_calls=batch_calls,
-    )
-    found = [_head(*heads[2 * i : 2 * i + 2]) for i in range(len(pools))]
-    # A pool without a price has no positions.
-    priced = [i for i, head in enumerate(found) if isinstance(head, Reading) and head.price]
-    places = [(i, word) for i in priced for word in bitmap_words(pools[i])]
-    bitmaps = await read_words(
-        node,
-        [(pools[i].address, _with_int(TICK_BITMAP, word)) for i, word in places],
-        block,
-        batch_calls=batch_calls,
-    )
-    asked: list[tuple[int, int]] = []
-    for (i, word), answer in zip(places, bitmaps, strict=True):
-        if isinstance(answer, str):
-            found[i] = f"tickBitmap({word}): {answer}"
-        else:
-            asked += [(i, tick) for tick in _set_ticks(answer[0], word, pools[i].tick_spacing)]
-    answers = await read_words(
-        node,
-        [(pools[i].address, _with_int(TICKS, tick)) for i, tick in asked],
-        block,
-        batch_calls=batch_calls,
-    )
-    for (i, tick), answer in zip(asked, answers, strict=True):
-        reading, held = found[i], _tick(tick, answer)
-        if isinstance(held, str):
-            found[i] = held
-        elif isinstance(reading, Reading):
-            reading.ticks.append(held)
-    return found
-
-
-def _head(slot0: tuple[int, ...] | str, liquidity: tuple[int, ...] | str) -> Reading | str:
+def pool_reads(pool: Address, spacing: int, shape: Shape) -> Reads[Reading]:
+    """Return the reads of price and liquidity, of the tick bitmap's words, and of each set tick."""
+    slot0, liquidity = yield [ReadCall(pool, SLOT0), ReadCall(pool, LIQUIDITY)]
     if isinstance(slot0, str) or isinstance(liquidity, str):
-        return f"slot0 and liquidity: {slot0 if isinstance(slot0, str) else liquidity}"
-    if len(slot0) != 7 or len(liquidity) != 1:
-        return "slot0 or liquidity has another shape than Uniswap V3's"
-    return Reading(slot0[0], slot0[1], liquidity[0], [])
+        why = slot0 if isinstance(slot0, str) else liquidity
+        raise UnreadablePool(f"slot0 and liquidity: {why}")
+    if len(slot0) != shape.slot0 or len(liquidity) != 1:
+        raise UnreadablePool(f"slot0 or liquidity has another shape than {shape.whose}")
+    if not slot0[0]:
+        return Reading(slot0[0], slot0[1], liquidity[0], [])  # without a price, no positions
+    places = bitmap_words(spacing)
+    bitmaps = yield [ReadCall(pool, _with_int(TICK_BITMAP, word)) for word in places]
+    asked: list[int] = []
+    for word, answer in zip(places, bitmaps, strict=True):
+        if isinstance(answer, str):
+            raise UnreadablePool(f"tickBitmap({word}): {answer}")
+        if len(answer) != 1:
+            raise UnreadablePool(f"tickBitmap({word}) answered {len(answer)} words")
+        asked += _set_ticks(answer[0], word, spacing)
+    answers = yield [ReadCall(pool, _with_int(TICKS, tick)) for tick in asked]
+    ticks = [_tick(tick, answer, shape) for tick, answer in zip(asked, answers, strict=True)]
+    return Reading(slot0[0], slot0[1], liquidity[0], ticks)
 
 
-def _tick(tick: int, answer: tuple[int, ...] | str) -> Tick | str:
+async def carry_out_together(
+    reads: Sequence[Reads[T]], node: Node, block: BlockRef, *, batch_calls: int
+) -> list[T | str]:
+    """Carry out several reads in step, so that their calls share requests.
+
+    Returns:
+        For each what it says, or why the pool is unreadable.
+
+    Raises:
+        SearcherError: the node does not answer.
+    """
+    said: list[T | str] = ["" for _ in reads]
+    waiting = {i: _advance(generator, None, said, i) for i, generator in enumerate(reads)}
+    while running := {i: calls for i, calls in waiting.items() if calls is not None}:
+        calls = [call for asked in running.values() for call in asked]
+        answers = iter(await read_words(node, calls, block, batch_calls=batch_calls))
+        for i, asked in running.items():
+            waiting[i] = _advance(reads[i], list(islice(answers, len(asked))), said, i)
+    return said
+
+
+def _advance(
+    reads: Reads[T], answers: Sequence[Answer] | None, said: list[T | str], place: int
+) -> Sequence[ReadCall] | None:
+    """Send a generator its answers; return its next calls, or None when it has ended."""
+    try:
+        return next(reads) if answers is None else reads.send(answers)
+    except StopIteration as stop:
+        said[place] = stop.value
+    except UnreadablePool as error:
+        said[place] = str(error)
+    return None
+
+
+def _tick(tick: int, answer: Answer, shape: Shape) -> Tick:
     if isinstance(answer, str):
-        return f"ticks({tick}): {answer}"
-    if len(answer) != 8:
-        return f"ticks({tick}) has another shape than Uniswap V3's"
+        raise UnreadablePool(f"ticks({tick}): {answer}")
+    if len(answer) != shape.tick:
+        raise UnreadablePool(f"ticks({tick}) has another shape than {shape.whose}")
     try:
         return Tick(tick, signed(answer[1], 128), unsigned(answer[0], 128))
     except MalformedLog as error:
-        return f"ticks({tick}) answered {error}"
+        raise UnreadablePool(f"ticks({tick}) answered {error}") from error
 
 
 def _set_ticks(bits: int, word: int, spacing: int) -> Iterator[int]:

@@ -54,9 +54,9 @@ class LensRefused(Rejected):
     """The node does not run the lens, or not as asked: ask the pools plainly."""
 
 
-def bitmap_words(pool: Pool) -> range:
-    """Return the words of a pool's tick bitmap that can hold ticks."""
-    return range(MIN_TICK // pool.tick_spacing >> 8, (MAX_TICK // pool.tick_spacing >> 8) + 1)
+def bitmap_words(spacing: int) -> range:
+    """Return the words of a tick bitmap that can hold ticks of a spacing."""
+    return range(MIN_TICK // spacing >> 8, (MAX_TICK // spacing >> 8) + 1)
 
 
 async def read_through_lens(
@@ -117,7 +117,7 @@ class _Record(NamedTuple):
 
 
 def _first_place(pool: Pool) -> int:
-    return bitmap_words(pool)[0] * 256
+    return bitmap_words(pool.tick_spacing)[0] * 256
 
 
 def _params(pools: Sequence[Pool], place: int, block: BlockRef, gas: int) -> list[Any]:
@@ -125,7 +125,7 @@ def _params(pools: Sequence[Pool], place: int, block: BlockRef, gas: int) -> lis
     words = [32, len(pools)]
     for pool in pools:
         first = place if pool is pools[0] else _first_place(pool)
-        last = bitmap_words(pool)[-1] * 256
+        last = bitmap_words(pool.tick_spacing)[-1] * 256
         words += [int(pool.address, 16), pool.tick_spacing, first, last]
     data = "".join(f"{word % (1 << 256):064x}" for word in words)
     call = {"to": _ADDRESS, "data": f"0x{_READ}{data}", "gas": hex(gas)}

@@ -14,11 +14,12 @@ from searcher.kernels.reference.uniswap_v3 import (
     ConcentratedState,
     TickTable,
     quote_exact_in,
+    quote_exact_out,
     sqrt_at_tick,
     swap,
     tick_at_sqrt,
 )
-from searcher.kernels.refusal import SwapRefused
+from searcher.kernels.refusal import Status, SwapRefused
 
 SPACING = 60
 FEE = 3000
@@ -188,8 +189,28 @@ def test_a_quote_that_the_pool_cannot_take_whole_is_refused():
         quote_exact_in(
             state, zero_for_one=True, amount_in=10**18, fee_pips=FEE, tick_spacing=SPACING
         )
-    with pytest.raises(SwapRefused, match="nothing"):
-        quote_exact_in(state, zero_for_one=True, amount_in=1, fee_pips=FEE, tick_spacing=SPACING)
+    with pytest.raises(SwapRefused, match="runs dry"):
+        quote_exact_out(
+            state, zero_for_one=True, amount_out=10**18, fee_pips=FEE, tick_spacing=SPACING
+        )
+
+
+def test_a_quote_that_rounds_to_nothing_is_nothing():
+    state = pool_at(sqrt_at_tick(0), [(-600, 600, 10**18)])
+    call = {"zero_for_one": True, "fee_pips": FEE, "tick_spacing": SPACING}
+    assert quote_exact_in(state, amount_in=1, **call) == (0, 0)
+    taken, _ = quote_exact_out(state, amount_out=1, **call)
+    assert quote_exact_in(state, amount_in=taken, **call)[0] >= 1
+
+
+@pytest.mark.parametrize("amount", [0, -1])
+def test_an_amount_that_is_not_positive_is_refused(amount):
+    state = pool_at(sqrt_at_tick(0), [(-600, 600, 10**18)])
+    call = {"zero_for_one": True, "fee_pips": FEE, "tick_spacing": SPACING}
+    for quote, name in ((quote_exact_in, "amount_in"), (quote_exact_out, "amount_out")):
+        with pytest.raises(SwapRefused) as refused:
+            quote(state, **{name: amount}, **call)
+        assert refused.value.status is Status.ZERO_AMOUNT
 
 
 ticks = st.integers(-100, 100).map(lambda n: n * SPACING)

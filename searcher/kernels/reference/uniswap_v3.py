@@ -23,12 +23,12 @@ FEE_UNIT: Final = 1_000_000
 Q96: Final = 2**96
 U256: Final = 2**256
 MAX_AMOUNT: Final = 2**255 - 1
+MAX_PRICE: Final = 2**160 - 1
 
 _LOG_Q96: Final = math.log(Q96)
 _LOG_BASE: Final = math.log(1.0001)
 
-# sqrt(1.0001) ** -(2**k) as Q128, k = 0..19: the constants of TickMath.getSqrtRatioAtTick.
-_RATIOS: Final = (
+RATIOS: Final = (
     0xFFFCB933BD6FAD37AA2D162D1A594001,
     0xFFF97272373D413259A46990580E213A,
     0xFFF2E50F5F656932EF12357CF3C7FDCC,
@@ -50,6 +50,7 @@ _RATIOS: Final = (
     0x2216E584F5FA1EA926041BEDFE98,
     0x48A170391F7DC42444E8FA2,
 )
+"""sqrt(1.0001) ** -(2**k) as Q128, k = 0..19: the constants of TickMath.getSqrtRatioAtTick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,19 @@ def sqrt_at_tick(tick: int) -> int:
     """
     if not MIN_TICK <= tick <= MAX_TICK:
         raise ValueError(f"tick {tick} is outside {MIN_TICK}..{MAX_TICK}")
-    magnitude = abs(tick)
-    ratio = 1 << 128
-    for bit, factor in enumerate(_RATIOS):
-        if magnitude >> bit & 1:
-            ratio = ratio * factor >> 128
+    ratio = ratio_at_tick(abs(tick))
     if tick > 0:
         ratio = (U256 - 1) // ratio
     return -(-ratio >> 32)
+
+
+def ratio_at_tick(magnitude: int) -> int:
+    """Return sqrt(1.0001) ** -magnitude as Q128, rounded down after each factor."""
+    ratio = 1 << 128
+    for bit, factor in enumerate(RATIOS):
+        if magnitude >> bit & 1:
+            ratio = ratio * factor >> 128
+    return ratio
 
 
 def tick_at_sqrt(sqrt_price_x96: int) -> int:
@@ -160,9 +166,17 @@ def amount1_delta(low: int, high: int, liquidity: int, *, round_up: bool) -> int
 
 
 def price_after_input(price: int, liquidity: int, amount: int, *, zero_for_one: bool) -> int:
-    """Return the price after `amount` came in (SqrtPriceMath.getNextSqrtPriceFromInput)."""
+    """Return the price after `amount` came in (SqrtPriceMath.getNextSqrtPriceFromInput).
+
+    Raises:
+        SwapRefused: the contract's integers overflow, or there is no price or liquidity.
+    """
+    _check_range(price, liquidity)
     if not zero_for_one:
-        return price + (amount << 96) // liquidity
+        following = price + (amount << 96) // liquidity
+        if following > MAX_PRICE:
+            raise SwapRefused(Status.OVERFLOW, "the price leaves uint160")
+        return following
     if amount == 0:
         return price
     numerator = liquidity << 96
@@ -170,17 +184,24 @@ def price_after_input(price: int, liquidity: int, amount: int, *, zero_for_one: 
     # The contract's 256-bit product decides which of its two formulas rounds the price.
     if product < U256 and numerator + product < U256:
         return -(-numerator * price // (numerator + product))
-    return -(-numerator // (numerator // price + amount))
+    denominator = numerator // price + amount
+    if denominator >= U256:
+        raise SwapRefused(Status.OVERFLOW, "the amount leaves uint256")
+    return -(-numerator // denominator)
 
 
 def price_after_output(price: int, liquidity: int, amount: int, *, zero_for_one: bool) -> int:
     """Return the price after `amount` went out (SqrtPriceMath.getNextSqrtPriceFromOutput).
 
     Raises:
-        SwapRefused: the range does not hold that much.
+        SwapRefused: the range does not hold that much, the contract's integers overflow, or there
+            is no price or liquidity.
     """
+    _check_range(price, liquidity)
     if zero_for_one:
         quotient = -(-(amount << 96) // liquidity)
+        if quotient >= U256:
+            raise SwapRefused(Status.OVERFLOW, "the change of price leaves uint256")
         if price <= quotient:
             raise SwapRefused(
                 Status.INSUFFICIENT_LIQUIDITY, "the range holds less token1 than is asked for"
@@ -194,7 +215,10 @@ def price_after_output(price: int, liquidity: int, amount: int, *, zero_for_one:
         raise SwapRefused(
             Status.INSUFFICIENT_LIQUIDITY, "the range holds less token0 than is asked for"
         )
-    return -(-numerator * price // (numerator - product))
+    following = -(-numerator * price // (numerator - product))
+    if following > MAX_PRICE:
+        raise SwapRefused(Status.OVERFLOW, "the price leaves uint160")
+    return following
 
 
 def swap_step(
@@ -268,7 +292,7 @@ def swap(
     Raises:
         SwapRefused: the pool would revert.
     """
-    limit = _checked_limit(state, amount, price_limit_x96, zero_for_one=zero_for_one)
+    limit = checked_limit(state, amount, price_limit_x96, zero_for_one=zero_for_one)
     end = _walk(state, amount, limit, fee_pips, tick_spacing, zero_for_one=zero_for_one)
     amount0, amount1 = (end.used, end.other) if zero_for_one == (amount > 0) else end[1::-1]
     tick = tick_at_sqrt(end.price) if end.between_ticks else end.tick
@@ -286,19 +310,39 @@ def quote_exact_in(
     """Return what a pool pays for exactly `amount_in`, and how many ticks it crosses.
 
     Raises:
-        SwapRefused: the pool would revert, pay nothing, or run dry before it has taken it all.
+        SwapRefused: the pool would revert, or run dry before it has taken it all.
     """
-    if amount_in <= 0:
-        raise SwapRefused(Status.ZERO_AMOUNT, "the amount is not positive")
-    limit = _checked_limit(state, amount_in, None, zero_for_one=zero_for_one)
+    _check_positive(amount_in)
+    limit = checked_limit(state, amount_in, None, zero_for_one=zero_for_one)
     end = _walk(state, amount_in, limit, fee_pips, tick_spacing, zero_for_one=zero_for_one)
     if end.used != amount_in:
         raise SwapRefused(
             Status.INSUFFICIENT_LIQUIDITY, f"the pool runs dry after {end.used} of {amount_in}"
         )
-    if end.other >= 0:
-        raise SwapRefused(Status.TOO_SMALL, "the output rounds to nothing")
     return -end.other, end.crossed
+
+
+def quote_exact_out(
+    state: ConcentratedState,
+    *,
+    zero_for_one: bool,
+    amount_out: int,
+    fee_pips: int,
+    tick_spacing: int,
+) -> tuple[int, int]:
+    """Return what a pool takes to pay exactly `amount_out`, and how many ticks it crosses.
+
+    Raises:
+        SwapRefused: the pool would revert, or run dry before it has paid it all.
+    """
+    _check_positive(amount_out)
+    limit = checked_limit(state, -amount_out, None, zero_for_one=zero_for_one)
+    end = _walk(state, -amount_out, limit, fee_pips, tick_spacing, zero_for_one=zero_for_one)
+    if end.used != -amount_out:
+        raise SwapRefused(
+            Status.INSUFFICIENT_LIQUIDITY, f"the pool runs dry after {-end.used} of {amount_out}"
+        )
+    return end.other, end.crossed
 
 
 class _End(NamedTuple):
@@ -328,7 +372,9 @@ def _walk(
     place = bisect_right(table.index, tick) - (1 if zero_for_one else 0)
     remaining, other, crossed, between = amount, 0, 0, False
     while remaining != 0 and price != limit:
-        stop, initialised = _next_tick(table.index, place, tick, spacing, zero_for_one=zero_for_one)
+        stop, initialised = next_tick(table.index, place, tick, spacing, zero_for_one=zero_for_one)
+        if not (initialised or 0 <= place < len(table.index)):
+            check_outside(liquidity, tick)
         start, stop_price = price, sqrt_at_tick(stop)
         target = max(stop_price, limit) if zero_for_one else min(stop_price, limit)
         price, taken, given, fee = swap_step(price, target, liquidity, remaining, fee_pips)
@@ -341,7 +387,7 @@ def _walk(
         if price == stop_price:
             if initialised:
                 liquidity += -table.net[place] if zero_for_one else table.net[place]
-                _check_liquidity(liquidity, stop)
+                check_liquidity(liquidity, stop)
                 place += -1 if zero_for_one else 1
                 crossed += 1
             tick = stop - 1 if zero_for_one else stop
@@ -350,9 +396,14 @@ def _walk(
     return _End(amount - remaining, other, price, liquidity, tick, crossed, between)
 
 
-def _checked_limit(
+def checked_limit(
     state: ConcentratedState, amount: int, limit: int | None, *, zero_for_one: bool
 ) -> int:
+    """Return the price to stop at: `limit`, or the furthest allowed when it is None.
+
+    Raises:
+        SwapRefused: the pool reverts before it steps.
+    """
     if amount == 0:
         raise SwapRefused(Status.ZERO_AMOUNT, "the amount is zero")
     if not -MAX_AMOUNT <= amount <= MAX_AMOUNT:
@@ -372,22 +423,53 @@ def _checked_limit(
     return limit
 
 
-def _next_tick(
+def _check_positive(amount: int) -> None:
+    if amount <= 0:
+        raise SwapRefused(Status.ZERO_AMOUNT, "the amount is not positive")
+
+
+def _check_range(price: int, liquidity: int) -> None:
+    if price == 0 or liquidity == 0:
+        raise SwapRefused(Status.EMPTY_POOL, "the range has no price or no liquidity")
+
+
+def next_tick(
     ticks: tuple[int, ...], place: int, tick: int, spacing: int, *, zero_for_one: bool
 ) -> tuple[int, bool]:
-    """TickBitmap.nextInitializedTickWithinOneWord; `place` is the next tick in the table."""
+    """TickBitmap.nextInitializedTickWithinOneWord; `place` is the next tick in the table.
+
+    Without a spacing there are no words: the next tick, or the end of the curve.
+    """
     if zero_for_one:
-        edge = (tick // spacing >> 8 << 8) * spacing
+        edge = (tick // spacing >> 8 << 8) * spacing if spacing else MIN_TICK
         if place >= 0 and ticks[place] >= edge:
             return ticks[place], True
         return max(edge, MIN_TICK), False
-    edge = ((tick // spacing + 1 >> 8 << 8) + 255) * spacing
+    edge = ((tick // spacing + 1 >> 8 << 8) + 255) * spacing if spacing else MAX_TICK
     if place < len(ticks) and ticks[place] <= edge:
         return ticks[place], True
     return min(edge, MAX_TICK), False
 
 
-def _check_liquidity(liquidity: int, tick: int) -> None:
+def check_outside(liquidity: int, tick: int) -> None:
+    """Refuse liquidity beyond the first or last tick: some ticks are not given.
+
+    Raises:
+        SwapRefused: there is some.
+    """
+    if liquidity:
+        raise SwapRefused(
+            Status.BAD_STATE,
+            f"liquidity outside the ticks, at tick {tick}: these are not all of the pool's",
+        )
+
+
+def check_liquidity(liquidity: int, tick: int) -> None:
+    """Refuse ticks that bring the liquidity out of uint128.
+
+    Raises:
+        SwapRefused: they do.
+    """
     if not 0 <= liquidity < 1 << 128:
         raise SwapRefused(
             Status.BAD_STATE, f"liquidity leaves uint128 at tick {tick}: the state is not a pool's"

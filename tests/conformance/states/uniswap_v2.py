@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from searcher.market.protocol import QuoteBlock
-from tests.conformance.draws import addresses, sized
+from tests.conformance.draws import addresses, block, sized
 
 
 def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
@@ -21,4 +21,4 @@ def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
         }
         if rng.random() < 0.7:
             raw["fee_pips"] = rng.choice([0, 100, 2500, 3000, 3001, 10_000])
-        yield raw, QuoteBlock(rng.randrange(2**32), rng.randrange(2**32))
+        yield raw, block(rng)

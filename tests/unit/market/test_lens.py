@@ -94,7 +94,7 @@ class Rationed:
 
     def __init__(self, wanted, rations):
         self.wanted = dict(zip((pool.address for pool in POOLS), wanted, strict=True))
-        self.first = {pool.address: bitmap_words(pool)[0] * 256 for pool in POOLS}
+        self.first = {pool.address: bitmap_words(pool.tick_spacing)[0] * 256 for pool in POOLS}
         self.rations = rations
 
     async def call(self, method, params=()):

@@ -18,6 +18,7 @@ from searcher.market import concentrated
 from searcher.market.market import Market
 from searcher.market.protocols import uniswap_v2, uniswap_v3
 from searcher.market.settings import DexSettings, TokenSettings
+from tests.kernels.concentrated_pools import curve_of
 from tests.unit.market.world import (
     CHAIN,
     DAI,
@@ -43,7 +44,9 @@ def exact(market):
     for row, pool in enumerate(market.pools):
         state = market.state(row)
         found[pool.address] = (
-            (tuple(state), None) if hasattr(state, "reserve0") else (None, state.curve)
+            ((state.reserve0, state.reserve1), None)
+            if pool.protocol == "uniswap_v2"
+            else (None, curve_of(state))
         )
     return found
 

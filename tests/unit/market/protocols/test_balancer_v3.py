@@ -192,9 +192,9 @@ def test_the_vaults_events_move_balances(weighted, state):
         ("PoolRecoveryModeStateChanged(address,bool)", 1, "is_pool_in_recovery_mode", True),
     ],
 )
-def test_what_the_vault_says_of_the_pool(weighted, state, signature, value, name, expected):
+def test_what_the_vault_says_of_the_pool(state, signature, value, name, expected):
     log = event(VAULT, signature, POOL, types=("uint256",), values=(value,))
-    assert getattr(weighted.apply(state, log), name) == expected
+    assert getattr(Weighted(Weighted.Config()).apply(state, log), name) == expected
 
 
 def test_the_vault_pauses_all_its_pools(weighted, state):

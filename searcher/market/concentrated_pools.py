@@ -1,0 +1,404 @@
+"""What pools of concentrated liquidity have in common: their state, its events, reads and quotes.
+
+Sources: UniswapV3Pool (slot0, liquidity, tickBitmap, ticks and its events); PancakeV3Pool and
+Slipstream's CLPool are the same but for what their plug-ins say. Collect and Flash move tokens
+without moving price or liquidity, and a protocol's share of the fee changes no swap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import ClassVar
+
+from msgspec import Struct
+
+from searcher.domain.errors import Misconfigured
+from searcher.domain.events import BlockRef, Log
+from searcher.domain.plan import CurveKind
+from searcher.domain.settings import Settings, knob
+from searcher.domain.units import FEE_PIPS, ZERO_ADDRESS, Address, Uint256
+from searcher.kernels.curves import write_concentrated
+from searcher.kernels.reference.uniswap_v3 import Q96
+from searcher.kernels.refusal import Status, SwapRefused
+from searcher.market.arrays import PoolArrays
+from searcher.market.concentrated import UNISWAP, Shape, pool_reads, read_concentrated
+from searcher.market.concentrated_state import initialised, positioned, settle, swapped, table
+from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, unsigned, words
+from searcher.market.lens import LEAST_GAS, Reading
+from searcher.market.node import Node
+from searcher.market.protocol import (
+    Answer,
+    FollowedProtocol,
+    Pool,
+    Quote,
+    QuoteBlock,
+    ReadCall,
+    Reads,
+    UnreadablePool,
+)
+from searcher.market.settings import DexSettings
+from searcher.market.ticks import MOST_ROWS, Tick, TickBook, TickTable
+from searcher.market.tokens import places
+
+INITIALIZE = "0x98636036cb66a9c19a37435efc1e90142190214e8abeb821bdba3f2990dd4c95"
+MINT = "0x7a53080ba414158be7ec69b987b5fb7d07dee101fe85488f0853ae16239d0bde"
+BURN = "0x0c396cd989a39f4459b5fa1aed6a9a8dcdbc45908acfd67e028cd568da98982c"
+
+TOKEN0 = "0x0dfe1681"
+TOKEN1 = "0xd21220a7"
+FEE = "0xddca3f43"
+TICK_SPACING = "0xd0c93a7c"
+
+MOST_SPACING = 16_383
+"""Factories refuse a tick spacing of 2^14."""
+UNKNOWN_FEE = FEE_PIPS
+"""The whole of an input: the fee of a pool whose fee was not read yet."""
+
+
+class ConcentratedPoolState(Struct, frozen=True, kw_only=True):
+    """A pool of concentrated liquidity; the names are those of the contract's views.
+
+    `fee` is in hundredths of a basis point; 1000000 says that it is not known, and nothing is
+    quoted. `tick_spacing` is what all initialised ticks are multiples of. `sqrt_price_x96` and
+    `tick` are the first two values of `slot0()`; the price is 0 before the pool is initialised.
+    `liquidity` is what is in range. `ticks` are the initialised ticks, ascending, each with
+    `index`, `liquidity_net` and `liquidity_gross`; only those around the price may be given, and a
+    quote that leaves them is refused then. `pool` is the pool's address, which only reads need.
+    """
+
+    token0: Address
+    token1: Address
+    fee: int
+    tick_spacing: int
+    sqrt_price_x96: Uint256
+    tick: int
+    liquidity: Uint256
+    ticks: tuple[Tick, ...] = TickTable()
+    pool: Address = ZERO_ADDRESS
+
+    def __post_init__(self) -> None:
+        """Check what a pool can hold."""
+        if self.token0 == self.token1:
+            raise ValueError("token1: expected another token than token0")
+        if not 0 <= self.fee <= UNKNOWN_FEE:
+            raise ValueError(f"fee: expected 0 to {UNKNOWN_FEE}, found {self.fee}")
+        if not 0 < self.tick_spacing <= MOST_SPACING:
+            raise ValueError(
+                f"tick_spacing: expected 1 to {MOST_SPACING}, found {self.tick_spacing}"
+            )
+        settle(self, spacing=self.tick_spacing)
+
+    @property
+    def table(self) -> TickTable:
+        """The ticks, with what is derived from them."""
+        return table(self)
+
+
+class ConcentratedPoolIdentity(Struct, frozen=True):
+    """A pool's address."""
+
+    pool: Address
+
+
+class ConcentratedSettings(Settings):
+    """What a swap costs (estimates), how far the float curve reaches, how far tables do."""
+
+    swap_gas: int = knob(
+        95_000,
+        why="gas of a swap within one range, its token transfers included",
+        unit="gas",
+        ge=20_000,
+        le=1_000_000,
+    )
+    crossing_gas: int = knob(
+        22_000, why="gas of each initialised tick crossed", unit="gas", ge=0, le=1_000_000
+    )
+    segments: int = knob(
+        48,
+        why="ranges a direction that the float search sees; exact quotes see all",
+        unit="ranges",
+        ge=2,
+        le=4096,
+    )
+    table_rows: int = knob(
+        MOST_ROWS,
+        why="stops a direction that exact quotes keep sums of, 144 bytes each; beyond they step",
+        unit="stops",
+        ge=32,
+        le=16_384,
+    )
+
+
+class LensSettings(ConcentratedSettings):
+    """What a swap costs (estimates), how far curve and tables reach, how pools are read."""
+
+    read_gas: int = knob(
+        16_000_000,
+        why="what one call may use that reads pools; below the most a transaction may, 2^24",
+        unit="gas",
+        ge=LEAST_GAS,
+        le=1_000_000_000,
+    )
+
+
+class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
+    """The base of the protocols whose pools are Uniswap V3's but for details."""
+
+    State = ConcentratedPoolState
+    Identity = ConcentratedPoolIdentity
+    curve = CurveKind.CONCENTRATED
+
+    swap_topic: ClassVar[str]
+    swap_words: ClassVar[int]
+    """How many words of data a Swap has; price, liquidity and tick are the third to fifth."""
+    shape: ClassVar[Shape] = UNISWAP
+    """How the pool's views answer."""
+
+    config: ConcentratedSettings
+
+    # ---- the state of a pool
+
+    def reads(self, identity: ConcentratedPoolIdentity) -> Reads[ConcentratedPoolState]:
+        """Read tokens, fee and spacing, then price, liquidity and every initialised tick."""
+        views = (TOKEN0, TOKEN1, FEE, TICK_SPACING)
+        answers = yield [ReadCall(identity.pool, view) for view in views]
+        token0, token1, fee, spacing = map(
+            _word, ("token0", "token1", "fee", "tickSpacing"), answers
+        )
+        if not 0 < spacing <= MOST_SPACING:
+            raise UnreadablePool(f"tickSpacing() answered {spacing}")
+        reading = yield from pool_reads(identity.pool, spacing, self.shape)
+        try:
+            return state_of(
+                reading, address_of(token0), address_of(token1), fee, spacing, identity.pool
+            )
+        except MalformedLog as error:
+            raise UnreadablePool(f"token0() or token1() answered {error}") from error
+
+    def apply(self, state: ConcentratedPoolState, log: Log) -> ConcentratedPoolState:
+        """Apply one event of the pool."""
+        topic = log.topics[0]
+        if topic == self.swap_topic:
+            return swapped(state, *words(log, topics=3, data=self.swap_words)[2:5])
+        if topic == MINT:
+            _, amount, _, _ = words(log, topics=4, data=4)
+            return _positioned(state, log, unsigned(amount, 128))
+        if topic == BURN:
+            amount, _, _ = words(log, topics=4, data=3)
+            return _positioned(state, log, -unsigned(amount, 128))
+        if topic == INITIALIZE:
+            return initialised(state, *words(log, topics=1, data=2))
+        raise MalformedLog("a topic that is not a pool's")
+
+    def quote_exact_in(
+        self,
+        state: ConcentratedPoolState,
+        block: QuoteBlock,
+        token_in: Address,
+        token_out: Address,
+        amount: int,
+    ) -> Quote:
+        """Return what the pool's swap pays for an exact input that it takes whole."""
+        book, zero_for_one = self._book(state, block, token_in, token_out)
+        out, crossed = book.exact_in(state, amount, zero_for_one=zero_for_one)
+        return Quote(out, out, crossed)
+
+    def quote_exact_out(
+        self,
+        state: ConcentratedPoolState,
+        block: QuoteBlock,
+        token_in: Address,
+        token_out: Address,
+        amount: int,
+    ) -> Quote:
+        """Return what the pool's swap takes to pay exactly that output."""
+        book, zero_for_one = self._book(state, block, token_in, token_out)
+        taken, crossed = book.exact_out(state, amount, zero_for_one=zero_for_one)
+        return Quote(taken, taken, crossed)
+
+    def marginal_rate(
+        self,
+        state: ConcentratedPoolState,
+        block: QuoteBlock,
+        token_in: Address,
+        token_out: Address,
+        amount: int,
+    ) -> float:
+        """Return the price after the swap of an input, fee included."""
+        book, zero_for_one = self._book(state, block, token_in, token_out)
+        return book.marginal_rate(state, amount, zero_for_one=zero_for_one)
+
+    def _book(
+        self, state: ConcentratedPoolState, block: QuoteBlock, token_in: Address, token_out: Address
+    ) -> tuple[TickBook, bool]:
+        place_in, _ = places((state.token0, state.token1), token_in, token_out)
+        fee = state.fee
+        if self.volatile:
+            fee = block.volatile.get("fee", fee)
+        if not 0 <= fee < FEE_PIPS:
+            raise SwapRefused(Status.BAD_STATE, "the pool's fee is not known: read it first")
+        return state.table.book(fee, state.tick_spacing, self.config.table_rows), place_in == 0
+
+    # ---- what the market asks
+
+    def check(self, name: str, dex: DexSettings) -> None:
+        """Refuse a fee: each pool has its own."""
+        if dex.fee_pips is not None:
+            raise Misconfigured(
+                f"dexes.{name}.fee_pips has no meaning: {dex.protocol} pools carry their own fee,"
+                " leave it out"
+            )
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Pool:
+        """Decode PoolCreated(address idx, address idx, uint24 idx, int24, address)."""
+        spacing, pool = words(log, topics=4, data=2)
+        fee_pips = topic_word(log, 3)
+        if fee_pips >= FEE_PIPS:
+            raise MalformedLog(f"a fee of {fee_pips}")
+        return announced_pool(
+            name, dex, log, pool=pool, tick_spacing=signed(spacing, 24), fee_pips=fee_pips
+        )
+
+    def new(self, pool: Pool) -> ConcentratedPoolState:
+        """Return a pool without price or liquidity."""
+        return ConcentratedPoolState(
+            token0=pool.token0,
+            token1=pool.token1,
+            fee=pool.fee_pips,
+            tick_spacing=pool.tick_spacing,
+            sqrt_price_x96=0,
+            tick=0,
+            liquidity=0,
+            pool=pool.address,
+        )
+
+    def swap_gas(self, quote: Quote) -> int:
+        """Return the configured estimate for the ticks that a quote crosses."""
+        return self.config.swap_gas + quote.crossings * self.config.crossing_gas
+
+    def funded(self, state: ConcentratedPoolState) -> bool:
+        """Return whether the pool has a price and liquidity somewhere."""
+        return state.sqrt_price_x96 > 0 and bool(state.ticks)
+
+    def segments(self, pool: Pool) -> int:  # noqa: ARG002  the same room for every pool
+        """Return the configured reach."""
+        return self.config.segments
+
+    def draw(
+        self,
+        pool: Pool,  # noqa: ARG002  the state says it all
+        state: ConcentratedPoolState,
+        row: int,
+        arrays: PoolArrays,
+    ) -> None:
+        """Write a segment for each range of liquidity, nearest first."""
+        if state.fee >= UNKNOWN_FEE:
+            arrays.kill(row)
+            return
+        write_concentrated(
+            row,
+            state.sqrt_price_x96 / Q96,
+            state.table.place(state.tick),
+            1.0 - state.fee / FEE_PIPS,
+            state.table.bounds,
+            state.table.depths,
+            self.config.segments,
+            arrays.rate,
+            arrays.gamma,
+            arrays.first,
+            arrays.count,
+            arrays.segments,
+        )
+
+
+class LensPools(ConcentratedPools):
+    """The base of those among them whose views the lens knows: they answer as Uniswap V3's."""
+
+    config: LensSettings
+
+    async def read(
+        self, node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
+    ) -> list[ConcentratedPoolState | str]:
+        """Read price, liquidity and every initialised tick."""
+        readings = read_concentrated(
+            node, pools, block, gas=self.config.read_gas, batch_calls=batch_calls
+        )
+        states: list[ConcentratedPoolState | str] = []
+        async for reading in readings:
+            states.append(
+                reading if isinstance(reading, str) else followed_state(reading, pools[len(states)])
+            )
+            await asyncio.sleep(0)  # other chains share this loop
+        return states
+
+
+def announced_pool(
+    name: str, dex: DexSettings, log: Log, *, pool: int, tick_spacing: int, fee_pips: int
+) -> Pool:
+    """Return a pool whose factory announces its tokens as the first two indexed values.
+
+    Raises:
+        MalformedLog: no pool has that tick spacing or these addresses.
+    """
+    if not 0 < tick_spacing <= MOST_SPACING:
+        raise MalformedLog(f"a tick spacing of {tick_spacing}")
+    return Pool(
+        address=address_of(pool),
+        protocol=dex.protocol,
+        dex=name,
+        token0=address_of(topic_word(log, 1)),
+        token1=address_of(topic_word(log, 2)),
+        fee_pips=fee_pips,
+        tick_spacing=tick_spacing,
+    )
+
+
+def followed_state(reading: Reading, pool: Pool) -> ConcentratedPoolState | str:
+    """Return the state of a pool that the market follows, or why its answers make none."""
+    try:
+        return state_of(
+            reading, pool.token0, pool.token1, pool.fee_pips, pool.tick_spacing, pool.address
+        )
+    except UnreadablePool as error:
+        return str(error)
+
+
+def state_of(  # noqa: PLR0917  what a pool says, in the order of its views
+    reading: Reading, token0: Address, token1: Address, fee: int, spacing: int, pool: Address
+) -> ConcentratedPoolState:
+    """Return the state that a pool's answers make.
+
+    Raises:
+        UnreadablePool: they contradict each other.
+    """
+    try:
+        state = ConcentratedPoolState(
+            token0=token0,
+            token1=token1,
+            fee=fee,
+            tick_spacing=spacing,
+            sqrt_price_x96=reading.price,
+            tick=signed(reading.tick, 24),
+            liquidity=reading.liquidity,
+            ticks=TickTable(Tick(*tick) for tick in reading.ticks),
+            pool=pool,
+        )
+    except ValueError as error:
+        raise UnreadablePool(f"the pool answered {error}") from error
+    if not state.table.whole:
+        raise UnreadablePool("the pool answered ticks above which liquidity is left")
+    return state
+
+
+def _positioned(state: ConcentratedPoolState, log: Log, amount: int) -> ConcentratedPoolState:
+    lower, upper = signed(topic_word(log, 2), 24), signed(topic_word(log, 3), 24)
+    return positioned(state, lower, upper, amount)
+
+
+def _word(view: str, answer: Answer) -> int:
+    if isinstance(answer, str):
+        raise UnreadablePool(f"{view}(): {answer}")
+    if len(answer) != 1:
+        raise UnreadablePool(f"{view}() answered {len(answer)} words")
+    return answer[0]

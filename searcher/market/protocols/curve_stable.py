@@ -1,0 +1,102 @@
+"""Curve's plain stableswap pools before StableSwap-NG, of every generation.
+
+Sources: curvefi/curve-contract and curvefi/curve-factory. `Quote.amount` is what `get_dy` says,
+`Quote.realised` what `exchange` pays: contracts of 2020 round the two differently. A moves in a
+straight line while it ramps and is computed from the block's time. `kill_me` and
+`donate_admin_fees` of old pools, both the owner's, emit no event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from searcher.domain.events import Log
+from searcher.domain.settings import Settings
+from searcher.domain.units import Address
+from searcher.kernels.curve_stable import exact_in, exact_out
+from searcher.kernels.curve_stable import marginal_rate as rate_at
+from searcher.kernels.refusal import checked
+from searcher.market.protocol import Protocol, Quote, QuoteBlock, Reads
+from searcher.market.stableswap import CurveStableState, accepts, numbers, prepared
+from searcher.market.stableswap_events import TOPICS, apply_event
+from searcher.market.stableswap_reads import StableIdentity, read_moved, read_plain
+from searcher.market.tokens import places
+
+
+class CurveStable(Protocol[CurveStableState]):
+    """Plain stableswap pools: 3pool, lending pools, ETH pools, the factory's plain pools."""
+
+    class Config(Settings):
+        """Nothing to set."""
+
+    State = CurveStableState
+    Identity = StableIdentity
+    topics = TOPICS
+    volatile = frozenset({"balances", "rates", "initial_a"})
+
+    def reads(self, identity: StableIdentity) -> Reads[CurveStableState]:
+        """Return the reads of coins, balances, parameters, rates and supply."""
+        return read_plain(identity)
+
+    def refresh(self, state: CurveStableState) -> Reads[dict[str, Any]]:
+        """Return the reads of what has moved in this pool: nothing where logs tell all."""
+        return read_moved(state)
+
+    def apply(self, state: CurveStableState, log: Log) -> CurveStableState:
+        """Follow swaps, liquidity, ramps and fees; see `stableswap_events`."""
+        return apply_event(state, log)
+
+    def quote_exact_in(
+        self,
+        state: CurveStableState,
+        block: QuoteBlock,
+        token_in: Address,
+        token_out: Address,
+        amount: int,
+    ) -> Quote:
+        """Return get_dy, and what exchange pays."""
+        i, j = _places(state, token_in, token_out)
+        accepts(amount)
+        status, seen, paid = exact_in(*prepared(numbers(state, block)), i, j, amount)
+        checked(status)
+        return Quote(seen, paid)
+
+    def quote_exact_out(
+        self,
+        state: CurveStableState,
+        block: QuoteBlock,
+        token_in: Address,
+        token_out: Address,
+        amount: int,
+    ) -> Quote:
+        """Return the least inputs for which get_dy says, and exchange pays, at least `amount`."""
+        i, j = _places(state, token_in, token_out)
+        accepts(amount)
+        status, seen, paid = exact_out(*prepared(numbers(state, block)), i, j, amount)
+        checked(status)
+        return Quote(seen, paid)
+
+    def marginal_rate(
+        self,
+        state: CurveStableState,
+        block: QuoteBlock,
+        token_in: Address,
+        token_out: Address,
+        amount: int,
+    ) -> float:
+        """Return the slope of the invariant, less the fee."""
+        i, j = _places(state, token_in, token_out)
+        accepts(amount)
+        status, rate = rate_at(*prepared(numbers(state, block)), i, j, amount)
+        checked(status)
+        return rate
+
+
+def _places(state: CurveStableState, token_in: Address, token_out: Address) -> tuple[int, int]:
+    """Return the places of two coins, or of two underlying coins."""
+    if token_in in state.underlying_coins and token_out in state.underlying_coins:
+        return places(state.underlying_coins, token_in, token_out)
+    return places(state.coins, token_in, token_out)
+
+
+PLUGIN = CurveStable
