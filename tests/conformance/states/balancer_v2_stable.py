@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Random stable pools of the V2 vault, with rates, ramps and their own token among the others."""
-=======
-"""Random pools of tokens of many decimals."""
->>>>>>> main
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import Any
 
 from searcher.domain.units import Address
 from searcher.market.protocol import QuoteBlock
-<<<<<<< HEAD
 from tests.conformance.draws import addresses
 
 ONE = 10**18
@@ -28,7 +23,6 @@ def drowns(state: Any, token: Address, amount: int) -> bool:
 
 def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
     while True:
-<<<<<<< HEAD
         count = rng.randrange(2, 6)
         own = rng.randrange(count + 1) if rng.random() < 0.4 else -1
         total = count + (own >= 0)
@@ -63,18 +57,3 @@ def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
         if rng.random() < 0.05:
             raw["paused"] = True
         yield raw, QuoteBlock(rng.randrange(2**32), now)
-=======
-        pool, vault, *tokens = addresses(rng, 2 + rng.randint(2, 4))
-        decimals = [rng.choice([6, 8, 18]) for _ in tokens]
-        whole = rng.randrange(10**3, 10**8)
-        raw = {
-            "tokens": tokens,
-            "balances": [int(whole * rng.uniform(0.1, 1) * 10**d) for d in decimals],
-            "decimals": decimals,
-            "swap_fee_percentage": rng.choice([10**12, 10**15, 3 * 10**15, 10**17]),
-            "amplification_parameter": rng.randrange(1, 5_000) * 1_000,
-            "pool_id": pool + f"{rng.getrandbits(96):024x}",
-            "vault": vault,
-        }
-        yield raw, block(rng)
->>>>>>> main

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Random weighted pools of the V2 vault: two to eight tokens of any decimals, some one-sided."""
-=======
-"""Random pools of tokens of many decimals."""
->>>>>>> main
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import Any
 
 from searcher.domain.units import Address
 from searcher.market.protocol import QuoteBlock
-<<<<<<< HEAD
 from tests.conformance.draws import addresses, sized
 
 ONE = 10**18
@@ -35,22 +30,13 @@ def weights(rng: random.Random, count: int) -> list[int]:
     drawn = [ONE // 100 + free * part // sum(parts) for part in parts]
     drawn[-1] += ONE - sum(drawn)
     return drawn
-=======
-from tests.conformance.draws import addresses, block, shares
-
-ROUNDING = (10**13, 1e-9)
-"""Powers and invariants are rounded in the pool's favour, both ways, at 18 decimals."""
->>>>>>> main
 
 
 def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
     while True:
-<<<<<<< HEAD
         count = rng.randrange(2, 9)
         decimals = [rng.choice((18, 18, 6, 8, 0)) for _ in range(count)]
-        balances = [
-            0 if rng.random() < 0.03 else sized(rng, 112) for _ in range(count)
-        ]
+        balances = [0 if rng.random() < 0.03 else sized(rng, 112) for _ in range(count)]
         raw: dict[str, Any] = {
             "tokens": addresses(rng, count),
             "balances": balances,
@@ -68,18 +54,3 @@ def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
         if rng.random() < 0.05:
             raw[rng.choice(("paused", "vault_paused"))] = True
         yield raw, QuoteBlock(rng.randrange(2**32), rng.randrange(2**32))
-=======
-        pool, vault, *tokens = addresses(rng, 2 + rng.randint(2, 8))
-        decimals = [rng.choice([6, 8, 18]) for _ in tokens]
-        whole = rng.randrange(10**3, 10**8)
-        raw = {
-            "tokens": tokens,
-            "balances": [int(whole * rng.uniform(0.1, 1) * 10**d) for d in decimals],
-            "decimals": decimals,
-            "swap_fee_percentage": rng.choice([10**12, 10**15, 3 * 10**15, 10**17]),
-            "normalized_weights": shares(rng, 10**18, len(tokens), least=10**16),
-            "pool_id": pool + f"{rng.getrandbits(96):024x}",
-            "vault": vault,
-        }
-        yield raw, block(rng)
->>>>>>> main

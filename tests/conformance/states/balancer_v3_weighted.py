@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Random weighted pools of the V3 vault: decimals, rates, yield fees, floors, hooks."""
-=======
-"""Random pools of tokens of many decimals."""
->>>>>>> main
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from searcher.market.protocol import QuoteBlock
-<<<<<<< HEAD
 from tests.conformance.draws import addresses, sized
 from tests.conformance.states import balancer_v2_weighted as v2
 
@@ -51,17 +46,10 @@ def vaulted(rng: random.Random, balances: list[int], decimals: list[int]) -> dic
     if rng.random() < 0.1:
         raw["is_pool_in_recovery_mode"] = True
     return raw
-=======
-from tests.conformance.draws import addresses, block, shares
-
-ROUNDING = (10**13, 1e-9)
-"""Powers and invariants are rounded in the pool's favour, both ways, at 18 decimals."""
->>>>>>> main
 
 
 def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
     while True:
-<<<<<<< HEAD
         count = rng.randrange(2, 9)
         decimals = [rng.choice((18, 18, 6, 8, 0)) for _ in range(count)]
         balances = [sized(rng, 58 + 3 * d) for d in decimals]
@@ -69,18 +57,3 @@ def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
         if rng.random() < 0.3:
             raw["min_token_balances"] = [max(10**6, 10 ** (18 - d)) for d in decimals]
         yield raw, QuoteBlock(rng.randrange(2**32), rng.randrange(2**32))
-=======
-        pool, vault, *tokens = addresses(rng, 2 + rng.randint(2, 8))
-        decimals = [rng.choice([6, 8, 18]) for _ in tokens]
-        whole = rng.randrange(10**3, 10**8)
-        raw = {
-            "tokens": tokens,
-            "balances_raw": [int(whole * rng.uniform(0.1, 1) * 10**d) for d in decimals],
-            "decimals": decimals,
-            "static_swap_fee_percentage": rng.choice([10**12, 10**15, 3 * 10**15, 10**17]),
-            "normalized_weights": shares(rng, 10**18, len(tokens), least=10**16),
-            "pool": pool,
-            "vault": vault,
-        }
-        yield raw, block(rng)
->>>>>>> main

@@ -350,7 +350,7 @@ def test_reads_of_a_stable_pool_with_rates(stable):
     assert state.rate_expiries == (0, 77)
     assert (state.bpt_index, state.invariant_version.value) == (-1, "v2")
     silent = ["it reverted", words(ONE + 5, 60, 77), "it reverted"]
-    state = read(stable, [[*FIRST, own[0], words(1), "no"], PARTS, [providers], silent])
+    state = read(stable, [[*FIRST, own[0], "no", "no"], PARTS, [providers], silent])
     assert (state.provider_rates, state.rate_expiries) == ((ONE, 0), (0, 77))
     assert state.invariant_version.value == "v1"
 
