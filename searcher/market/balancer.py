@@ -37,7 +37,8 @@ class Curves(NamedTuple):
 class AmpRamp(Struct, frozen=True):
     """A change of the amplification over time, as AmpUpdateStarted says it.
 
-    The values have 3 decimals (200 is 200000), the times are seconds.
+    It goes evenly from `start_value` at `start_time` to `end_value` at `end_time`. The values have
+    3 decimals (200 is 200000), the times are seconds.
     """
 
     start_value: Uint256

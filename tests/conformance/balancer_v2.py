@@ -76,12 +76,13 @@ class BalancerV2:
 
     def __init__(self, evm: LocalEvm) -> None:
         self.evm = evm
-        authorizer = evm.deploy(artifact("Authorizer").creation, args=encode(["address"], [SENDER]))
+        creation = artifact("Authorizer").creation
+        self.authorizer = evm.deploy(creation, args=encode(["address"], [SENDER]))
         self.vault = evm.deploy(
             artifact("Vault").creation,
             args=encode(
                 ["address", "address", "uint256", "uint256"],
-                [authorizer, evm.token(symbol="WETH"), 90 * 86_400, 30 * 86_400],
+                [self.authorizer, evm.token(symbol="WETH"), 90 * 86_400, 30 * 86_400],
             ),
         )
         self.fees = evm.deploy(
@@ -111,6 +112,12 @@ class BalancerV2:
         (created,) = (log for log in self.evm.logs() if log.topics[0] == _CREATED)
         pool = "0x" + created.topics[1][-40:]
         return pool, self.evm.call(pool, "getPoolId()(bytes32)")[0]
+
+    def permit(self, contract: str, signature: str) -> None:
+        """Let the usual sender call a function that governance may."""
+        selector = keccak256(signature.encode())[:4]
+        (action,) = self.evm.call(contract, "getActionId(bytes4)(bytes32)", selector)
+        self.evm.send(self.authorizer, "grantRole(bytes32,address)", action, SENDER)
 
     def rate_provider(self, rate: int) -> str:
         """Deploy something that says a rate."""

@@ -59,7 +59,9 @@ contract Desk {
         }
         PoolRoleAccounts memory roles;
         LiquidityManagement memory liquidity;
-        vault.registerPool(pool, configs, fees[0], type(uint32).max, false, roles, address(0), liquidity);
+        vault.registerPool(
+            pool, configs, fees[0], type(uint32).max, false, roles, address(0), liquidity
+        );
     }
 
     function initialize(address pool, IERC20[] memory tokens, uint256[] memory amounts) external {

@@ -69,7 +69,7 @@ GET_PRICE_CACHE = "0xb867ee5a"
 GET_RATE = "0x679aefce"
 IN_RECOVERY_MODE = "0xb35056b8"
 _MOST_TOKENS = 5
-_MAX_RATE = 2**96 - 1
+_MAX_RATE = 2**128 - 1
 
 
 class InvariantVersion(Enum):
@@ -98,7 +98,7 @@ class BalancerV2StableState(BalancerV2State, frozen=True, kw_only=True):
     tokens' and `token_rates` the rates that the pool has cached (`getTokenRateCache` or
     `getPriceRateCache`, 18 decimals; 1e18 for a token without a provider, and for all if left out).
     A swap after the second `rate_expiries` (0: it never expires) takes `provider_rates`, what the
-    providers say in that block (0: unknown).
+    providers say in that block (0: unknown); StablePhantomPool takes them one swap later.
 
     `managed` is the part of each balance that asset managers hold. `invariant_version` is `v1` for
     StablePool of 2021, MetaStablePool and StablePhantomPool, `v2` (the default) for what came
@@ -136,7 +136,7 @@ def _check_rates(state: BalancerV2StableState) -> None:
     for name in ("token_rates", "provider_rates"):
         for place, rate in enumerate(getattr(state, name)):
             if not 0 <= rate <= _MAX_RATE:
-                raise ValueError(f"{name}[{place}]: expected a rate with 18 decimals, uint96")
+                raise ValueError(f"{name}[{place}]: expected a rate with 18 decimals, uint128")
     if 0 in state.token_rates:
         raise ValueError("token_rates: expected no rate of 0")
     for place, expiry in enumerate(state.rate_expiries):
@@ -260,10 +260,12 @@ def _rates(state: BalancerV2StableState, block: QuoteBlock) -> list[int]:
     cached = at_block(state, block, "token_rates") or (ONE,) * count
     expiries = at_block(state, block, "rate_expiries") or (0,) * count
     fresh = at_block(state, block, "provider_rates")
+    # A phantom pool scales first and looks at its caches then: its swaps go by the rates before.
+    lags = state.invariant_version is InvariantVersion.V1 and state.bpt_index >= 0
     rates = []
     for place in range(count):
         rate = cached[place]
-        if 0 < expiries[place] < block.timestamp:
+        if 0 < expiries[place] < block.timestamp and not lags:
             if not fresh or not fresh[place]:
                 raise SwapRefused(
                     Status.UNMODELLED,

@@ -48,15 +48,21 @@ _UNEQUAL = 10**6
 class BalancerV3StableState(BalancerV3State, frozen=True, kw_only=True):
     """A stable pool of the V3 vault.
 
-    `tokens`, `balances_raw`, `pays_yield_fees` and `last_balances_live_scaled18` are as
-    `getPoolTokenInfo(pool)` of the vault answers; `decimal_scaling_factors` (1 for a token of 18
-    decimals; or give `decimals`) and `token_rates` (18 decimals, 1e18 for all if left out) as
-    `getPoolTokenRates(pool)`; fees, with 18 decimals, and the `is_pool_…` flags as
-    `getPoolConfig(pool)`; the `should_call_…` flags as `getHooksConfig(pool)`, of which any stops
-    all quotes. `amplification_parameter` is the value of the pool's `getAmplificationParameter()`
-    (3 decimals: 200 is 200000); where `amp_ramp` is known (`getAmplificationState()`), that
-    decides. `limits_imbalance` is true for a pool that refuses to let one balance become 10,000
-    times another. With `pool` and `vault` given, events of others are refused.
+    `tokens`, `balances_raw` (smallest units), `pays_yield_fees` and `last_balances_live_scaled18`
+    (18 decimals) are as `getPoolTokenInfo(pool)` of the vault answers; `decimal_scaling_factors`
+    (whole: 1 for a token of 18 decimals; or give `decimals`) and `token_rates` (18 decimals, 1e18
+    for all if left out) as `getPoolTokenRates(pool)`. `static_swap_fee_percentage`,
+    `aggregate_swap_fee_percentage` and `aggregate_yield_fee_percentage` (18 decimals),
+    `is_pool_initialized`, `is_pool_paused` and `is_pool_in_recovery_mode` are as
+    `getPoolConfig(pool)`, `is_vault_paused` is `isVaultPaused()` and `minimum_trade_amount` (18
+    decimals) is `getMinimumTradeAmount()`. Of `getHooksConfig(pool)`, each of
+    `should_call_before_swap`, `should_call_after_swap` and `should_call_compute_dynamic_swap_fee`
+    stops all quotes. With `pool` and `vault` given, events of others are refused.
+
+    `amplification_parameter` is the value of the pool's `getAmplificationParameter()` (3 decimals:
+    200 is 200000); where `amp_ramp` is known (`getAmplificationState()`), that decides.
+    `limits_imbalance` is true for a pool that refuses to let one balance become 10,000 times
+    another.
     """
 
     amplification_parameter: Uint256
