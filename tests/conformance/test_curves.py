@@ -331,7 +331,7 @@ def test_the_marginal_rate_goes_with_the_quotes(subject, count):
             amount = sized(rng, bits)
             quote = answer(subject.protocol.quote_exact_in, state, block, *way, amount)
             # Below that, rounding alone moves the ratio.
-            if isinstance(quote, Status) or min(quote.realised, amount) < max(10**6, 1000 * wei):
+            if isinstance(quote, Status) or min(quote.realised, amount) < max(10**9, 1000 * wei):
                 continue
             if subject.drowns(state, (way[0], amount), (way[1], quote.realised)):
                 continue
