@@ -171,10 +171,10 @@ def product_term(words: Words, first: int, n: int, d: Word, rules: int) -> tuple
             if rules & PLUS_ONE:
                 x = x + ONE()
         fits_too, product = mul_checked(d_p, d)
+        if fits and x == ZERO():
+            return EMPTY_POOL, ZERO()
         if not (fits and fits_too):
             return OVERFLOW, ZERO()
-        if x == ZERO():
-            return EMPTY_POOL, ZERO()
         d_p = div(product, x)
     return OK, (div(d_p, power) if rules & PRODUCT else d_p)
 
@@ -243,10 +243,10 @@ def get_y(  # noqa: C901, PLR0912, PLR0917  the contract's own steps, by place
             fits, total = add_checked(total, held)
             fits_too, below = mul_checked(held, count)
             fits_all, c = mul_checked(c, d)
+            if fits and fits_too and below == ZERO():
+                return EMPTY_POOL, ZERO()
             if not (fits and fits_too and fits_all):
                 return OVERFLOW, ZERO()
-            if below == ZERO():
-                return EMPTY_POOL, ZERO()
             c = div(c, below)
     fits, c = mul_checked(c, d)
     fits_too, c = mul_checked(c, precision(rules))

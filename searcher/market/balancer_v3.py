@@ -81,6 +81,7 @@ _VALUES: Final = {
     AGGREGATE_SWAP_FEE: "aggregate_swap_fee_percentage",
     AGGREGATE_YIELD_FEE: "aggregate_yield_fee_percentage",
 }
+_FEE_STEP: Final = 10**11
 _FLAGS: Final = {POOL_PAUSED: "is_pool_paused", POOL_RECOVERY: "is_pool_in_recovery_mode"}
 
 GET_HELD: Final = "0x67e0e076"
@@ -251,7 +252,8 @@ class BalancerV3(Protocol[S]):
             (value,) = words(log, topics=2, data=1)
             if kind in _FLAGS:
                 return replace(state, **{_FLAGS[kind]: bool(value)})
-            return _replaced(state, **{_VALUES[kind]: value})
+            # The event says what was asked for, the vault keeps 24 bits of it.
+            return _replaced(state, **{_VALUES[kind]: value - value % _FEE_STEP})
         if kind == SWAP:
             return _swapped(state, log)
         return _resized(state, log, 1 if kind == LIQUIDITY_ADDED else -1)

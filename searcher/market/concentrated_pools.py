@@ -12,25 +12,18 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from msgspec import Struct
-from msgspec.structs import force_setattr, replace
 
 from searcher.domain.errors import Misconfigured
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
 from searcher.domain.units import FEE_PIPS, ZERO_ADDRESS, Address, Uint256
-from searcher.kernels.concentrated import sqrt_at_tick
 from searcher.kernels.curves import write_concentrated
-from searcher.kernels.reference.uniswap_v3 import (
-    MAX_SQRT_RATIO,
-    MAX_TICK,
-    MIN_SQRT_RATIO,
-    MIN_TICK,
-    Q96,
-)
+from searcher.kernels.reference.uniswap_v3 import Q96
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market.arrays import PoolArrays
 from searcher.market.concentrated import UNISWAP, Shape, pool_reads, read_concentrated
+from searcher.market.concentrated_state import initialised, positioned, settle, swapped, table
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, unsigned, words
 from searcher.market.lens import LEAST_GAS, Reading
 from searcher.market.node import Node
@@ -94,49 +87,12 @@ class ConcentratedPoolState(Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"tick_spacing: expected 1 to {MOST_SPACING}, found {self.tick_spacing}"
             )
-        self._check_price()
-        self._check_ticks()
-
-    def _check_price(self) -> None:
-        price = self.sqrt_price_x96
-        if not price:
-            if self.tick or self.liquidity or self.ticks:
-                raise ValueError("sqrt_price_x96: 0 for a pool that has a tick or liquidity")
-            return
-        if not MIN_SQRT_RATIO <= price < MAX_SQRT_RATIO:
-            raise ValueError(
-                f"sqrt_price_x96: expected {MIN_SQRT_RATIO} to {MAX_SQRT_RATIO - 1}, found {price}"
-            )
-        # A swap that ends on a tick from above is already below it.
-        inside = MIN_TICK - 1 <= self.tick < MAX_TICK and (
-            sqrt_at_tick(self.tick) <= price <= sqrt_at_tick(self.tick + 1)
-        )
-        if not inside:
-            raise ValueError(f"tick: {self.tick} is not the tick of sqrt_price_x96 {price}")
-
-    def _check_ticks(self) -> None:
-        if not isinstance(self.ticks, TickTable):
-            try:
-                force_setattr(self, "ticks", TickTable(self.ticks))
-            except ValueError as error:
-                raise ValueError(f"ticks: {error}") from error
-        table = self.table
-        stray = table.stray(self.tick_spacing)
-        if stray is not None:
-            raise ValueError(
-                f"ticks: {stray} is not a multiple of the tick spacing of {self.tick_spacing}"
-            )
-        if self.liquidity >> 128:
-            raise ValueError("liquidity: expected a uint128")
-        if table.whole and self.liquidity != table.depth_at(self.tick):
-            raise ValueError(
-                f"liquidity: {self.liquidity} where the ticks add up to {table.depth_at(self.tick)}"
-            )
+        settle(self, spacing=self.tick_spacing)
 
     @property
     def table(self) -> TickTable:
         """The ticks, with what is derived from them."""
-        return self.ticks  # type: ignore[return-value]  # a TickTable since __post_init__
+        return table(self)
 
 
 class ConcentratedPoolIdentity(Struct, frozen=True):
@@ -223,30 +179,17 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
     def apply(self, state: ConcentratedPoolState, log: Log) -> ConcentratedPoolState:
         """Apply one event of the pool."""
         topic = log.topics[0]
-        try:
-            if topic == self.swap_topic:
-                return self._swapped(state, log)
-            if topic == MINT:
-                _, amount, _, _ = words(log, topics=4, data=4)
-                return _positioned(state, log, unsigned(amount, 128))
-            if topic == BURN:
-                amount, _, _ = words(log, topics=4, data=3)
-                return _positioned(state, log, -unsigned(amount, 128))
-            if topic == INITIALIZE:
-                return _initialised(state, log)
-        except MalformedLog:
-            raise
-        except ValueError as error:
-            raise MalformedLog(str(error)) from error
+        if topic == self.swap_topic:
+            return swapped(state, *words(log, topics=3, data=self.swap_words)[2:5])
+        if topic == MINT:
+            _, amount, _, _ = words(log, topics=4, data=4)
+            return _positioned(state, log, unsigned(amount, 128))
+        if topic == BURN:
+            amount, _, _ = words(log, topics=4, data=3)
+            return _positioned(state, log, -unsigned(amount, 128))
+        if topic == INITIALIZE:
+            return initialised(state, *words(log, topics=1, data=2))
         raise MalformedLog("a topic that is not a pool's")
-
-    def _swapped(self, state: ConcentratedPoolState, log: Log) -> ConcentratedPoolState:
-        said = words(log, topics=3, data=self.swap_words)
-        if not state.sqrt_price_x96:
-            raise MalformedLog("a Swap in a pool without a price")
-        if not said[2]:
-            raise MalformedLog("a price of 0")
-        return replace(state, sqrt_price_x96=said[2], liquidity=said[3], tick=signed(said[4], 24))
 
     def quote_exact_in(
         self,
@@ -353,14 +296,13 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
         if state.fee >= UNKNOWN_FEE:
             arrays.kill(row)
             return
-        table = state.table
         write_concentrated(
             row,
             state.sqrt_price_x96 / Q96,
-            table.place(state.tick),
+            state.table.place(state.tick),
             1.0 - state.fee / FEE_PIPS,
-            table.bounds,
-            table.depths,
+            state.table.bounds,
+            state.table.depths,
             self.config.segments,
             arrays.rate,
             arrays.gamma,
@@ -449,29 +391,9 @@ def state_of(  # noqa: PLR0917  what a pool says, in the order of its views
     return state
 
 
-def _initialised(state: ConcentratedPoolState, log: Log) -> ConcentratedPoolState:
-    price, tick = words(log, topics=1, data=2)
-    if state.sqrt_price_x96:
-        raise MalformedLog("an Initialize of a pool that has a price")
-    if not price:
-        raise MalformedLog("a price of 0")
-    return replace(state, sqrt_price_x96=price, tick=signed(tick, 24))
-
-
 def _positioned(state: ConcentratedPoolState, log: Log, amount: int) -> ConcentratedPoolState:
     lower, upper = signed(topic_word(log, 2), 24), signed(topic_word(log, 3), 24)
-    if not MIN_TICK <= lower < upper <= MAX_TICK:
-        raise MalformedLog(f"a position from tick {lower} to {upper}")
-    if lower % state.tick_spacing or upper % state.tick_spacing:
-        raise MalformedLog(f"a position off the tick spacing of {state.tick_spacing}")
-    if amount == 0:
-        return state  # a burn of nothing only settles fees
-    try:
-        ticks = state.table.positioned(lower, upper, amount)
-    except ValueError as error:
-        raise MalformedLog(f"a position that cannot be there: {error}") from error
-    inside = lower <= state.tick < upper
-    return replace(state, ticks=ticks, liquidity=state.liquidity + (amount if inside else 0))
+    return positioned(state, lower, upper, amount)
 
 
 def _word(view: str, answer: Answer) -> int:

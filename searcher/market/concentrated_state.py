@@ -10,12 +10,12 @@ from typing import Any, TypeVar, cast
 
 from msgspec.structs import force_setattr, replace
 
+from searcher.kernels.concentrated import sqrt_at_tick
 from searcher.kernels.reference.uniswap_v3 import (
     MAX_SQRT_RATIO,
     MAX_TICK,
     MIN_SQRT_RATIO,
     MIN_TICK,
-    sqrt_at_tick,
 )
 from searcher.market.decoding import MalformedLog, signed, unsigned
 from searcher.market.ticks import TickTable
@@ -35,32 +35,40 @@ def settle(state: Any, *, spacing: int) -> None:
     Raises:
         ValueError: the field, and what was expected.
     """
-    try:
-        table = TickTable(state.ticks)
-    except ValueError as error:
-        raise ValueError(f"ticks: {error}") from error
-    force_setattr(state, "ticks", table)
-    stray = table.stray(spacing)
+    _check_price(state)
+    if not isinstance(state.ticks, TickTable):
+        try:
+            force_setattr(state, "ticks", TickTable(state.ticks))
+        except ValueError as error:
+            raise ValueError(f"ticks: {error}") from error
+    ticks = table(state)
+    stray = ticks.stray(spacing)
     if stray is not None:
-        raise ValueError(f"ticks: {stray} is off the tick spacing of {spacing}")
-    price, tick = state.sqrt_price_x96, state.tick
+        raise ValueError(f"ticks: {stray} is not a multiple of the tick spacing of {spacing}")
+    if state.liquidity >> 128:
+        raise ValueError("liquidity: expected a uint128")
+    if ticks.whole and state.liquidity != ticks.depth_at(state.tick):
+        raise ValueError(
+            f"liquidity: {state.liquidity} where the ticks add up to {ticks.depth_at(state.tick)}"
+        )
+
+
+def _check_price(state: Any) -> None:
+    price = state.sqrt_price_x96
     if not price:
-        if tick or state.liquidity or table:
+        if state.tick or state.liquidity or state.ticks:
             raise ValueError("sqrt_price_x96: 0 for a pool that has a tick or liquidity")
         return
     if not MIN_SQRT_RATIO <= price < MAX_SQRT_RATIO:
-        raise ValueError(f"sqrt_price_x96: expected {MIN_SQRT_RATIO} to {MAX_SQRT_RATIO - 1}")
-    # A swap that ends on a tick from above is already below it.
-    if not MIN_TICK - 1 <= tick < MAX_TICK or not (
-        sqrt_at_tick(max(tick, MIN_TICK)) <= price <= sqrt_at_tick(tick + 1)
-    ):
-        raise ValueError(f"tick: {tick} is not the tick of sqrt_price_x96 {price}")
-    if state.liquidity >> 128:
-        raise ValueError("liquidity: expected a uint128")
-    if table.whole and table and state.liquidity != table.depth_at(tick):
         raise ValueError(
-            f"liquidity: {state.liquidity} where the ticks add up to {table.depth_at(tick)}"
+            f"sqrt_price_x96: expected {MIN_SQRT_RATIO} to {MAX_SQRT_RATIO - 1}, found {price}"
         )
+    # A swap that ends on a tick from above is already below it.
+    inside = MIN_TICK - 1 <= state.tick < MAX_TICK and (
+        sqrt_at_tick(state.tick) <= price <= sqrt_at_tick(state.tick + 1)
+    )
+    if not inside:
+        raise ValueError(f"tick: {state.tick} is not the tick of sqrt_price_x96 {price}")
 
 
 def table(state: Any) -> TickTable:
@@ -81,6 +89,8 @@ def initialised(state: S, price: int, tick: int) -> S:
     """Return the state after an Initialize, from its log's words."""
     if state.sqrt_price_x96:
         raise MalformedLog("an Initialize of a pool that has a price")
+    if not price:
+        raise MalformedLog("a price of 0")
     return changed(state, sqrt_price_x96=price, tick=signed(tick, 24))
 
 
@@ -88,6 +98,8 @@ def swapped(state: S, price: int, liquidity: int, tick: int) -> S:
     """Return the state after a Swap, from the words that say where it ended."""
     if not state.sqrt_price_x96:
         raise MalformedLog("a Swap in a pool without a price")
+    if not price:
+        raise MalformedLog("a price of 0")
     return changed(
         state, sqrt_price_x96=price, liquidity=unsigned(liquidity, 128), tick=signed(tick, 24)
     )
@@ -102,7 +114,7 @@ def positioned(state: S, lower: int, upper: int, amount: int) -> S:
     try:
         ticks = state.ticks.positioned(lower, upper, amount)
     except ValueError as error:
-        raise MalformedLog(f"a position that is not there: {error}") from error
+        raise MalformedLog(f"a position that cannot be there: {error}") from error
     inside = lower <= state.tick < upper
     return changed(state, liquidity=state.liquidity + (amount if inside else 0), ticks=ticks)
 

@@ -108,7 +108,8 @@ class CurveCryptoState(Struct, frozen=True, kw_only=True):
             raise ValueError("A: expected A and gamma, or initial_A_gamma and future_A_gamma")
         if bool(self.future_A_gamma) != bool(self.initial_A_gamma):
             raise ValueError("initial_A_gamma: expected together with future_A_gamma")
-        if self.future_A_gamma and self.initial_A_gamma_time > self.future_A_gamma_time:
+        # Legacy pools set it to 1, and later 0, when a ramp is over.
+        if self.future_A_gamma and 1 < self.future_A_gamma_time < self.initial_A_gamma_time:
             raise ValueError("future_A_gamma_time: expected at or after initial_A_gamma_time")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from searcher.domain.events import Log
 from searcher.domain.units import Address, Uint256, keccak256
@@ -36,7 +36,7 @@ TOPICS: Final = frozenset(
     {EXCHANGE, ADD, REMOVE, REMOVE_ONE, REMOVE_IMBALANCE, RAMP, STOP_RAMP, NEW_FEE}
 )
 VOLATILE: Final = frozenset(
-    {"balances", "balances_known", "stored_rates", "initial_a", "initial_a_time", "future_a_time"}
+    {"balances", "balances_current", "stored_rates", "initial_a", "initial_a_time", "future_a_time"}
 )
 
 STANDARD: Final = 0
@@ -48,6 +48,7 @@ themselves; an ERC-4626 vault's share."""
 
 MOST_COINS: Final = 8
 MAX_FEE: Final = 5 * 10**9
+MAX_DECIMALS: Final = 18
 
 
 class CurveNgState(Struct, frozen=True, kw_only=True):
@@ -55,31 +56,32 @@ class CurveNgState(Struct, frozen=True, kw_only=True):
 
     `coins` and, in their order, `balances` (smallest units, net of the admin's share, as
     `get_balances()` answers) and `stored_rates` (10**(36 - decimals), times the rate of an oracle
-    or a vault over 1e18, as `stored_rates()` answers). `fee` and `offpeg_fee_multiplier` are in
+    or a vault over 1e18, as `stored_rates()` answers; of plain tokens `decimals` may be given
+    instead). `fee` and `offpeg_fee_multiplier` are in
     1e-10. `total_supply` is that of the LP token; only deposits and withdrawals need it.
 
     A is stated as the contract does, times 100: `future_a` is A_precise() unless it ramps; then it
     moves from `initial_a` at `initial_a_time` to `future_a` at `future_a_time` (timestamps).
 
     `asset_types` are the factory's, one a coin: 0 plain, 1 with a rate oracle, 2 rebasing, 3 an
-    ERC-4626 share. Left out, all of it is taken to move by itself. `balances_known` is false after
+    ERC-4626 share. Left out, all of it is taken to move by itself. `balances_current` is false after
     an event that does not say the new balances; such a pool is not quoted until they are read.
-    `address` is the pool's, needed to read it again.
     """
 
+    address: Address
     coins: tuple[Address, ...]
     balances: tuple[Uint256, ...]
-    stored_rates: tuple[Uint256, ...]
     future_a: Uint256
     fee: int
     offpeg_fee_multiplier: Uint256
+    stored_rates: tuple[Uint256, ...] = ()
+    decimals: tuple[int, ...] = ()
     total_supply: Uint256 = 0
     initial_a: Uint256 = 0
     initial_a_time: int = 0
     future_a_time: int = 0
     asset_types: tuple[int, ...] = ()
-    balances_known: bool = True
-    address: Address | None = None
+    balances_current: bool = True
 
     def __post_init__(self) -> None:
         """Check what a pool can be."""
@@ -105,6 +107,13 @@ class CurveNgState(Struct, frozen=True, kw_only=True):
             raise ValueError(f"coins: expected 2 to {MOST_COINS}, found {n}")
         if len(set(self.coins)) != n:
             raise ValueError("coins: expected different tokens")
+        if not self.stored_rates:
+            if len(self.decimals) != n or not all(0 <= d <= MAX_DECIMALS for d in self.decimals):
+                raise ValueError(
+                    f"stored_rates: expected {n}, one for each coin, or as many decimals of 0 to"
+                    f" {MAX_DECIMALS}"
+                )
+            force_setattr(self, "stored_rates", tuple(10 ** (36 - d) for d in self.decimals))
         for name in ("balances", "stored_rates"):
             if len(getattr(self, name)) != n:
                 raise ValueError(f"{name}: expected {n}, one for each coin")
@@ -157,7 +166,7 @@ class PreparedPool:
     def __init__(
         self, state: CurveNgState, timestamp: int, rates: Sequence[int] | None = None
     ) -> None:
-        if not state.balances_known:
+        if not state.balances_current:
             raise SwapRefused(
                 Status.BAD_STATE, "an event left the balances unknown: read get_balances() again"
             )
@@ -311,7 +320,7 @@ def applied(state: N, log: Log) -> N:
 
 def unknown(state: N) -> N:
     """Return a state whose balances must be read before it can be quoted."""
-    return replace(state, balances_known=False)
+    return replace(state, balances_current=False)
 
 
 def place_of(word: int, coins: int) -> int:
@@ -370,7 +379,7 @@ def _share(
     Raises:
         MalformedLog: a pool in this state cannot have paid that.
     """
-    if state.ramps or state.rebases or not state.balances_known:
+    if state.ramps or state.rebases or not state.balances_current:
         return None
     try:
         ours, share = change(state.numbers(state.future_a))
@@ -411,7 +420,7 @@ def _removed(state: N, log: Log) -> N:
 
 
 def _moved(state: N, changes: Sequence[int], supply: int) -> N:
-    if state.rebases or not state.balances_known:
+    if state.rebases or not state.balances_current:
         return unknown(replace(state, total_supply=supply))
     balances = tuple(b + c for b, c in zip(state.balances, changes, strict=True))
     if any(not 0 <= balance < 1 << 256 for balance in balances):
@@ -542,7 +551,7 @@ def _finished(precise: int, future: int) -> dict[str, Any]:
 def refreshed(state: CurveNgState) -> Reads[dict[str, Any]]:
     """Return the reads of what a pool's logs do not say; none for most pools."""
     views = []
-    if state.rebases or not state.balances_known:
+    if state.rebases or not state.balances_current:
         views.append("get_balances()")
     if state.rates_move:
         views.append("stored_rates()")
@@ -550,8 +559,6 @@ def refreshed(state: CurveNgState) -> Reads[dict[str, Any]]:
         views.append("A_precise()")
     if not views:
         return {}
-    if state.address is None:
-        raise UnreadablePool("address: missing in the state, so that it cannot be read again")
     answers = yield [call(state.address, view) for view in views]
     fields: dict[str, Any] = {}
     for view, answer in zip(views, answers, strict=True):
@@ -560,7 +567,7 @@ def refreshed(state: CurveNgState) -> Reads[dict[str, Any]]:
         elif view == "stored_rates()":
             fields["stored_rates"] = one_array(answer, view)
         else:
-            fields |= {"balances": one_array(answer, view), "balances_known": True}
+            fields |= {"balances": one_array(answer, view), "balances_current": True}
     return fields
 
 

@@ -19,9 +19,9 @@ from searcher.domain.settings import Settings
 from searcher.domain.units import Address, Uint256
 from searcher.kernels import solidly as kernel
 from searcher.kernels.refusal import Status, SwapRefused, checked
+from searcher.market.contract_values import answered_words, uint256
 from searcher.market.decoding import MalformedLog, address_of, topic_word, words
 from searcher.market.protocol import (
-    Answer,
     Protocol,
     Quote,
     QuoteBlock,
@@ -126,7 +126,7 @@ class SolidlyPairs(Protocol[SolidlyState]):
     def reads(self, identity: SolidlyIdentity) -> Reads[SolidlyState]:
         """Read the pair's metadata, then what its factory says of it."""
         (answer,) = yield [ReadCall(identity.pool, METADATA)]
-        found = _words(answer, 7, "metadata()")
+        found = answered_words(answer, 7, "metadata()")
         if found[4] > 1 or found[5] >> 160 or found[6] >> 160:
             raise UnreadablePool("metadata() did not answer a kind and two tokens")
         moving = yield from self._moving(identity, stable=bool(found[4]))
@@ -161,8 +161,8 @@ class SolidlyPairs(Protocol[SolidlyState]):
     def _moving(self, identity: SolidlyIdentity, *, stable: bool) -> Reads[dict[str, Any]]:
         calls = self.fee_calls(identity, stable=stable)
         paused, *fees = yield [ReadCall(identity.factory, IS_PAUSED), *calls]
-        (is_paused,) = _words(paused, 1, "isPaused()")
-        fee = _words(fees[0], 1, "getFee")[0] if fees else self.fixed_fee()
+        (is_paused,) = answered_words(paused, 1, "isPaused()")
+        fee = answered_words(fees[0], 1, "getFee")[0] if fees else self.fixed_fee()
         return {"is_paused": bool(is_paused), "fee": fee}
 
     def apply(self, state: SolidlyState, log: Log) -> SolidlyState:
@@ -182,7 +182,7 @@ class SolidlyPairs(Protocol[SolidlyState]):
     ) -> Quote:
         """Return getAmountOut, and how much of it swap's own check of k lets go."""
         pair = self._oriented(state, block, token_in, token_out)
-        status, quoted, realised = kernel.exact_in(_word(amount), *pair)
+        status, quoted, realised = kernel.exact_in(uint256(amount), *pair)
         checked(status)
         return Quote(quoted, realised)
 
@@ -196,7 +196,7 @@ class SolidlyPairs(Protocol[SolidlyState]):
     ) -> Quote:
         """Return the least input: by getAmountOut, and by swap's own check of k."""
         pair = self._oriented(state, block, token_in, token_out)
-        status, quoted, realised = kernel.exact_out(_word(amount), *pair)
+        status, quoted, realised = kernel.exact_out(uint256(amount), *pair)
         checked(status)
         return Quote(quoted, realised)
 
@@ -212,7 +212,7 @@ class SolidlyPairs(Protocol[SolidlyState]):
         pair = self._oriented(state, block, token_in, token_out)
         if not (pair[0] and pair[1]):
             raise SwapRefused(Status.EMPTY_POOL, "the pair is empty on one side or both")
-        status, rate = kernel.marginal_rate(_word(amount), *pair)
+        status, rate = kernel.marginal_rate(uint256(amount), *pair)
         checked(status)
         return rate
 
@@ -263,20 +263,6 @@ def with_pause(state: SolidlyState, log: Log) -> SolidlyState:
     if is_paused > 1:
         raise MalformedLog("a pause that is neither on nor off")
     return replace(state, is_paused=bool(is_paused))
-
-
-def _word(amount: int) -> int:
-    if not 0 <= amount < 2**256:
-        raise SwapRefused(Status.OVERFLOW, "an amount beyond uint256 or below zero")
-    return amount
-
-
-def _words(answer: Answer, count: int, what: str) -> tuple[int, ...]:
-    if isinstance(answer, str):
-        raise UnreadablePool(f"{what}: {answer}")
-    if len(answer) != count:
-        raise UnreadablePool(f"{what} answered {len(answer)} words instead of {count}")
-    return answer
 
 
 def _digits(scale: int) -> int:

@@ -64,7 +64,7 @@ def read_plain(identity: StableIdentity) -> Reads[CurveStableState]:
     coins = tuple(_address(answer) for answer in _leading(listed))
     if len(coins) not in COINS:
         raise UnreadablePool(f"{address} names {len(coins)} coins")
-    views = yield [ReadCall(address, selector(f"{name}()")) for name in _VIEWS]
+    views = yield [ReadCall(address, selector(view)) for view in _VIEWS]
     answers = dict(zip(_VIEWS, views, strict=True))
     held = yield [
         *_each(address, [("balances", kind, k) for k in range(len(coins))]),

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import multiprocessing
 import os
-import pkgutil
 import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import searcher.kernels
 from searcher.kernels._jit import cache_folder
 
 PACKAGE: Final = "searcher.kernels"
-SHARED: Final = ("u256",)
-"""What nearly every other module is built of: compiled first, so that no two processes do it."""
+SOURCES: Final = Path(searcher.kernels.__file__).parent
 
 
 class Warmed(NamedTuple):
@@ -27,30 +27,34 @@ class Warmed(NamedTuple):
     seconds: float
 
 
-def modules() -> list[str]:
-    """Return the modules that hold kernels, those that others share first."""
-    package = importlib.import_module(PACKAGE)
-    names = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg]
-    public = sorted(name for name in names if not name.startswith("_"))
-    return [*SHARED, *(name for name in public if name not in SHARED)]
+def modules() -> dict[str, set[str]]:
+    """Return the files of kernels, and for each those whose kernels it calls."""
+    names = {path.stem for path in SOURCES.glob("*.py")} - {"__init__"}
+    return {name: _imported(SOURCES / f"{name}.py") & names for name in sorted(names)}
 
 
 def warm(workers: int | None = None) -> Iterator[Warmed]:
     """Compile what the cache lacks; yields each module when it is done.
 
+    A module is compiled after those that it calls: a process that compiles it loads theirs, and no
+    two processes compile the same.
+
     Args:
         workers: how many processes compile at once; all cores when left out.
     """
+    waiting = modules()
+    done: set[str] = set()
+    running: dict[Future[Warmed], str] = {}
     # A forked child would inherit a half-initialised LLVM.
     context = multiprocessing.get_context("spawn")
-    count = workers or os.cpu_count() or 1
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
-        names = modules()
-        for name in SHARED:
-            yield pool.submit(_import, name).result()
-        rest = [pool.submit(_import, name) for name in names if name not in SHARED]
-        for future in as_completed(rest):
-            yield future.result()
+    with ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context) as pool:
+        while waiting or running:
+            for name in [name for name, needed in waiting.items() if needed <= done]:
+                del waiting[name]
+                running[pool.submit(_import, name)] = name
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                done.add(running.pop(future))
+                yield future.result()
 
 
 def clean() -> list[Path]:
@@ -60,6 +64,18 @@ def clean() -> list[Path]:
     for folder in others:
         shutil.rmtree(folder)
     return sorted(others)
+
+
+def _imported(path: Path) -> set[str]:
+    """Return the last names of the modules of kernels that a source imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            if node.module == PACKAGE:
+                found |= {alias.name for alias in node.names}
+            elif node.module.rpartition(".")[0] == PACKAGE:
+                found.add(node.module.rpartition(".")[2])
+    return found
 
 
 def _import(name: str) -> Warmed:

@@ -107,8 +107,8 @@ contract BookPair {
             uint256 there = held[walk.id][side];
             if (there > 0) {
                 uint256 paid = there < walk.left ? there : walk.left;
-                uint256 rate = feeIn(now_, walk.id);
                 uint256 needed = narrow(cost(paid, price(walk.id), forY));
+                uint256 rate = feeIn(now_, walk.id);
                 uint256 fee = up(needed * rate, 1e18 - rate);
                 walk.other = narrow(walk.other + needed + fee);
                 walk.fee += fee;

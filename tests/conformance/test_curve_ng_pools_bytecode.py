@@ -224,6 +224,6 @@ def test_a_metapool_follows_its_own_events_and_those_of_its_base():
                 state = META.apply(state, log)
             pair.price()
             fresh = pair.read()
-            assert state.base == fresh.base, kind
+            assert state.base_pool == fresh.base_pool, kind
             assert state.balances == fresh.balances, kind
             assert state.total_supply == fresh.total_supply, kind

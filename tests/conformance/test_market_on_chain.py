@@ -10,8 +10,8 @@ from searcher.chains.rpc import RpcClient
 from searcher.devnet.laboratory import Laboratory
 from searcher.domain.events import BlockApplied
 from searcher.domain.units import keccak256
-from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.reference.uniswap_v3 import swap
+from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market.concentrated import read_plainly
 from searcher.market.decoding import signed
 from searcher.market.market import Market

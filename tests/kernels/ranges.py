@@ -46,7 +46,7 @@ def random_pool(rng, unit, *, bits=100):
     if kind < 0.6:
         price += rng.randrange(max(price >> 15, 2))
     elif kind < 0.7 and table:
-        price = sqrt_at_tick(rng.choice(table.index))
+        price = sqrt_at_tick(rng.choice(table.indices))
     elif kind < 0.73:
         price = rng.choice([MIN_SQRT_RATIO, MIN_SQRT_RATIO + 1, MAX_SQRT_RATIO - 1])
     price = min(max(price, MIN_SQRT_RATIO), MAX_SQRT_RATIO - 1)
@@ -56,7 +56,7 @@ def random_pool(rng, unit, *, bits=100):
     if rng.random() < 0.02:
         price, tick, table = 0, 0, TickTable()
     plain = PlainTable(
-        table.index,
+        table.indices,
         tuple(t.liquidity_net for t in table),
         tuple(t.liquidity_gross for t in table),
     )

@@ -12,6 +12,7 @@ from searcher.kernels import uniswap_v3 as kernel
 from searcher.kernels.reference import uniswap_v3 as reference
 from searcher.kernels.reference.uniswap_v3 import (
     FEE_UNIT,
+    MAX_PRICE,
     MAX_SQRT_RATIO,
     MIN_SQRT_RATIO,
     MIN_TICK,
@@ -80,7 +81,8 @@ def swap_by_kernel(pool, amount, *, zero_for_one, fee_pips, tick_spacing, price_
 
 def random_limit(rng, pool):
     near = pool.sqrt_price_x96 + rng.randint(-1, 1) * rng.randrange(pool.sqrt_price_x96 // 8)
-    on_tick = sqrt_at_tick(rng.choice(pool.ticks.index))
+    near = min(near, MAX_PRICE)
+    on_tick = sqrt_at_tick(rng.choice(pool.ticks.index or (0,)))
     return rng.choice([None, near, on_tick, sqrt_at_tick(max(pool.tick // 256 * 256, MIN_TICK))])
 
 

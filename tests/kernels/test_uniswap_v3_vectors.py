@@ -15,9 +15,7 @@ import pytest
 from searcher.kernels.concentrated import amount0_down, amount0_up, amount1_down, amount1_up
 from searcher.kernels.reference import uniswap_v3 as reference
 from searcher.kernels.reference.uniswap_v3 import (
-    MAX_SQRT_RATIO,
     MAX_TICK,
-    MIN_SQRT_RATIO,
     MIN_TICK,
     Q96,
     sqrt_at_tick,

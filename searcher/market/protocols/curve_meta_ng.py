@@ -20,7 +20,6 @@ from msgspec.structs import replace
 from searcher.domain.events import Log
 from searcher.domain.settings import Settings
 from searcher.domain.units import Address
-from searcher.kernels.reference.curve_stable_ng import virtual_price
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market.curve_ng import (
     ORACLE,
@@ -39,8 +38,13 @@ from searcher.market.curve_ng import (
     refreshed,
     unknown,
 )
+from searcher.market.curve_ng_base import BasePool, LegacyPool
 from searcher.market.decoding import MalformedLog, words
 from searcher.market.protocol import Protocol, Quote, QuoteBlock, Reads, UnreadablePool
+from searcher.market.stableswap import CurveStableState, holds_balances
+from searcher.market.stableswap_events import TOPICS as LEGACY_TOPICS
+from searcher.market.stableswap_events import apply_event
+from searcher.market.stableswap_reads import StableIdentity, read_moved, read_plain
 from searcher.market.tokens import places
 
 EXCHANGE_UNDERLYING = "0xd013ca23e77a65003c2c659c5442c00c805371b7fc1ebd4c206c41d1536bd90b"
@@ -54,62 +58,63 @@ _STEPS = 1_000_000
 class CurveMetaNgState(CurveNgState, frozen=True, kw_only=True):
     """A metapool; its fields are those of a plain pool, and `base`.
 
-    `coins` are the metapool's own coin and the LP token. `base` is the base pool's whole state.
-    With it, the second of `stored_rates` is computed for the block that is quoted; without it, it
-    must be given as stored_rates() answers, and only the metapool's two coins are quoted.
+    `coins` are the metapool's own coin and the LP token. `base_pool` is the base pool's whole
+    state, or `legacy_base_pool` that of one older than StableSwap-NG. With it, the second of
+    `stored_rates` is computed for the block that is quoted; without it, it must be as
+    stored_rates() answers, and only the metapool's two coins are quoted.
     """
 
-    base: CurveNgState | None = None
+    base_pool: CurveNgState | None = None
+    legacy_base_pool: CurveStableState | None = None
 
     def __post_init__(self) -> None:
         """Check what a metapool can be."""
         super().__post_init__()
         if len(self.coins) != 2:
             raise ValueError(f"coins: expected 2, found {len(self.coins)}")
-        if self.base is not None and set(self.coins) & set(self.base.coins):
-            raise ValueError("base.coins: expected none of the metapool's coins")
+        if self.base_pool is not None and self.legacy_base_pool is not None:
+            raise ValueError("legacy_base_pool: expected one base pool, found two")
+        if set(self.coins) & set(self.underlying[1:]):
+            raise ValueError("coins: expected none of the base pool's")
 
     @property
     def rates_move(self) -> bool:
         """Whether more than the base pool's own events decides the rates."""
-        base = self.base
-        return (
-            not self.asset_types
-            or self.asset_types[0] in (ORACLE, VAULT)
-            or base is None
-            or base.ramps
-            or base.rates_move
-            or base.rebases
-        )
+        if not self.asset_types or self.asset_types[0] in (ORACLE, VAULT):
+            return True
+        return not _settled(self)
 
     @property
     def underlying(self) -> tuple[Address, ...]:
         """The coins of exchange_underlying: the metapool's own, then the base pool's."""
-        return self.coins[:1] + (self.base.coins if self.base else ())
+        base = self.base_pool or self.legacy_base_pool
+        return self.coins[:1] + (base.coins if base else ())
 
 
 class CurveMetaNgIdentity(Struct, frozen=True):
     """A metapool's address and its factory's, which knows the types of its coins.
 
     `base_factory` is the base pool's factory. Without a factory all coins are taken to have moving
-    rates and balances.
+    rates and balances. `legacy_base_pool` says what an older base pool runs; without it, such a
+    base pool stays unknown.
     """
 
     pool: Address
     factory: Address | None = None
     base_factory: Address | None = None
+    legacy_base_pool: StableIdentity | None = None
 
 
 class CurveMetaNg(Protocol[CurveMetaNgState]):
-    """StableSwap-NG metapools over a StableSwap-NG base pool."""
+    """StableSwap-NG metapools over base pools of StableSwap-NG, or of the plain pools before it."""
 
     class Config(Settings):
         """Nothing to set."""
 
     State = CurveMetaNgState
     Identity = CurveMetaNgIdentity
-    topics = TOPICS | {EXCHANGE_UNDERLYING}
-    volatile = VOLATILE | {"base"}
+    topics = TOPICS | LEGACY_TOPICS | {EXCHANGE_UNDERLYING}
+    volatile = VOLATILE | {"base_pool", "legacy_base_pool"}
 
     def reads(self, identity: CurveMetaNgIdentity) -> Reads[CurveMetaNgState]:
         """Read the metapool, then its base pool; one of an older kind stays unknown."""
@@ -117,30 +122,41 @@ class CurveMetaNg(Protocol[CurveMetaNgState]):
         (answer,) = yield [call(identity.pool, "BASE_POOL()")]
         base_pool = one_address(answer, "BASE_POOL()")
         (kind,) = yield [call(base_pool, "D_ma_time()")]
+        legacy = identity.legacy_base_pool
         if not isinstance(kind, str):
             base = yield from read_fields(base_pool, identity.base_factory)
-            fields["base"] = made(CurveNgState, **base)
+            fields["base_pool"] = made(CurveNgState, **base)
+        elif legacy is not None:
+            if legacy.address != base_pool:
+                raise UnreadablePool(f"its base pool is {base_pool}, not {legacy.address}")
+            fields["legacy_base_pool"] = yield from read_plain(legacy)
         return made(CurveMetaNgState, **fields)
 
     def refresh(self, state: CurveMetaNgState) -> Reads[dict[str, Any]]:
         """Read what moves by itself in the metapool and in its base pool."""
         fields = yield from refreshed(state)
-        if state.base is not None:
-            base = yield from refreshed(state.base)
-            if base:
-                try:
-                    fields["base"] = replace(state.base, **base)
-                except ValueError as error:
-                    raise UnreadablePool(
-                        f"the base pool cannot be in that state: {error}"
-                    ) from error
+        try:
+            if state.base_pool is not None:
+                base = yield from refreshed(state.base_pool)
+                if base:
+                    fields["base_pool"] = replace(state.base_pool, **base)
+            if state.legacy_base_pool is not None:
+                base = yield from read_moved(state.legacy_base_pool)
+                if "balances" in base:
+                    base["balances_current"] = True
+                if base:
+                    fields["legacy_base_pool"] = replace(state.legacy_base_pool, **base)
+        except ValueError as error:
+            raise UnreadablePool(f"the base pool cannot be in that state: {error}") from error
         return fields
 
     def apply(self, state: CurveMetaNgState, log: Log) -> CurveMetaNgState:
         """Take the events of the metapool, and those of its base pool."""
-        base = state.base
+        base, legacy = state.base_pool, state.legacy_base_pool
         if base is not None and log.address == base.address:
-            return replace(state, base=applied(base, log))
+            return replace(state, base_pool=applied(base, log))
+        if legacy is not None and log.address == legacy.address:
+            return replace(state, legacy_base_pool=apply_event(legacy, log))
         if log.topics[0] == EXCHANGE_UNDERLYING:
             return _exchanged_underlying(state, log)
         return applied(_priced(state), log)
@@ -224,8 +240,9 @@ class CurveMetaNg(Protocol[CurveMetaNgState]):
             return _base(state, block.timestamp).marginal_rate(i - 1, j - 1, amount)
         meta, base = _both(state, block.timestamp)
         if i:
-            assert state.base is not None
-            step = max(state.base.balances[i - 1] // _STEPS, 1)
+            held = state.base_pool or state.legacy_base_pool
+            assert held is not None  # as above
+            step = max(held.balances[i - 1] // _STEPS, 1)
             low = base.deposit(i - 1, amount) if amount else 0
             slope = (base.deposit(i - 1, amount + step) - low) / step
             return slope * meta.marginal_rate(_LP, 0, low)
@@ -238,34 +255,49 @@ class CurveMetaNg(Protocol[CurveMetaNgState]):
 
 def _meta(state: CurveMetaNgState, timestamp: int) -> PreparedPool:
     """Return the metapool at a time, with the base pool's price then."""
-    return PreparedPool(state, timestamp) if state.base is None else _both(state, timestamp)[0]
+    if state.base_pool is None and state.legacy_base_pool is None:
+        return PreparedPool(state, timestamp)
+    return _both(state, timestamp)[0]
 
 
-def _base(state: CurveMetaNgState, timestamp: int) -> PreparedPool:
-    assert state.base is not None  # a token of the base pool was found in its state
-    return PreparedPool(state.base, timestamp)
+def _base(state: CurveMetaNgState, timestamp: int) -> BasePool:
+    if state.base_pool is not None:
+        return PreparedPool(state.base_pool, timestamp)
+    assert state.legacy_base_pool is not None  # one of its tokens was found in the state
+    return LegacyPool(state.legacy_base_pool, timestamp)
 
 
-def _both(state: CurveMetaNgState, timestamp: int) -> tuple[PreparedPool, PreparedPool]:
+def _both(state: CurveMetaNgState, timestamp: int) -> tuple[PreparedPool, BasePool]:
     base = _base(state, timestamp)
     rates = (state.stored_rates[0], base.virtual_price())
     return PreparedPool(state, timestamp, rates), base
 
 
-def _paid(meta: PreparedPool, base: PreparedPool, i: int, j: int, amount: int) -> int:
+def _paid(meta: PreparedPool, base: BasePool, i: int, j: int, amount: int) -> int:
     """Return what exchange_underlying pays between the metapool's coin and one of the base."""
     if i:
         return meta.swapped(_LP, 0, base.deposit(i - 1, amount))
     return base.withdraw(meta.exchange(0, _LP, amount), j - 1)
 
 
+def _settled(state: CurveMetaNgState) -> bool:
+    """Return whether the base pool's price follows from its events alone."""
+    base, legacy = state.base_pool, state.legacy_base_pool
+    if base is not None:
+        return base.balances_current and not (base.ramps or base.rates_move or base.rebases)
+    if legacy is not None:
+        return legacy.balances_current and not (
+            legacy.ramping or legacy.moving_rates or holds_balances(legacy)
+        )
+    return False
+
+
 def _priced(state: CurveMetaNgState) -> CurveMetaNgState:
     """Return the state with the base pool's present price, where that is known without the time."""
-    base = state.base
-    if base is None or base.ramps or not base.balances_known:
+    if not _settled(state):
         return state
     try:
-        price = virtual_price(base.numbers(base.future_a))
+        price = _base(state, 0).virtual_price()
     except SwapRefused:
         return state
     return replace(state, stored_rates=(state.stored_rates[0], price))
@@ -274,7 +306,7 @@ def _priced(state: CurveMetaNgState) -> CurveMetaNgState:
 def _exchanged_underlying(state: CurveMetaNgState, log: Log) -> CurveMetaNgState:
     """Take TokenExchangeUnderlying: it does not say how many LP tokens moved."""
     sold, _, bought, _ = words(log, topics=2, data=4)
-    if state.base is None:
+    if len(state.underlying) == 1:
         return unknown(state)
     i, j = (place_of(word, len(state.underlying)) for word in (sold, bought))
     if i == j:

@@ -153,19 +153,19 @@ class CurveTricryptoNg(CurveCrypto[CurveTricryptoState]):
         self, pool: Words, state: CurveTricryptoState, i: int, j: int, amount: int
     ) -> tuple[int, int]:
         """Return get_dy."""
-        return kernels.exact_in(pool, _MATHS[state.version], i, j, amount)
+        return kernels.exact_in(pool, int(_MATHS[state.version]), i, j, amount)
 
     def kernel_out(
         self, pool: Words, state: CurveTricryptoState, i: int, j: int, amount: int
     ) -> tuple[int, int]:
         """Return get_dx."""
-        return kernels.exact_out(pool, _MATHS[state.version], i, j, amount)
+        return kernels.exact_out(pool, int(_MATHS[state.version]), i, j, amount)
 
     def kernel_rate(
         self, pool: Words, state: CurveTricryptoState, i: int, j: int, amount: int
     ) -> tuple[int, float]:
         """Return the slope."""
-        return kernels.marginal_rate(pool, _MATHS[state.version], i, j, amount)
+        return kernels.marginal_rate(pool, int(_MATHS[state.version]), i, j, amount)
 
 
 def _pool(state: CurveTricryptoState) -> reference.TricryptoPool:

@@ -205,21 +205,21 @@ class CurveTwocryptoNg(CurveCrypto[CurveTwocryptoState]):
     ) -> tuple[int, int]:
         """Return get_dy."""
         del j
-        return kernels.exact_in(pool, _maths(state), _harmonic(state), i, amount)
+        return kernels.exact_in(pool, *_flags(state), i, amount)
 
     def kernel_out(
         self, pool: Words, state: CurveTwocryptoState, i: int, j: int, amount: int
     ) -> tuple[int, int]:
         """Return get_dx."""
         del j
-        return kernels.exact_out(pool, _maths(state), _harmonic(state), i, amount)
+        return kernels.exact_out(pool, *_flags(state), i, amount)
 
     def kernel_rate(
         self, pool: Words, state: CurveTwocryptoState, i: int, j: int, amount: int
     ) -> tuple[int, float]:
         """Return the slope."""
         del j
-        return kernels.marginal_rate(pool, _maths(state), _harmonic(state), i, amount)
+        return kernels.marginal_rate(pool, *_flags(state), i, amount)
 
 
 def _maths(state: CurveTwocryptoState) -> reference.Maths:
@@ -231,6 +231,11 @@ def _maths(state: CurveTwocryptoState) -> reference.Maths:
 
 def _harmonic(state: CurveTwocryptoState) -> bool:
     return state.version == PoolVersion.V2_1_0D
+
+
+def _flags(state: CurveTwocryptoState) -> tuple[int, int]:
+    # Plain ints: with enums beside them numba does not find the kernel for a large amount.
+    return int(_maths(state)), int(_harmonic(state))
 
 
 def _pool(state: CurveTwocryptoState) -> reference.TwocryptoPool:

@@ -32,9 +32,9 @@ from searcher.kernels.reference.liquidity_book import (
 )
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words, pack
-from searcher.market.decoding import MalformedLog, unsigned, words
+from searcher.market.contract_values import answered_words, uint256
+from searcher.market.decoding import MalformedLog, address_of, unsigned, words
 from searcher.market.protocol import (
-    Answer,
     Protocol,
     Quote,
     QuoteBlock,
@@ -234,27 +234,27 @@ class LiquidityBook(Protocol[LiquidityBookState]):
             )
         ]
         token_x, token_y, bin_step, active_id = (
-            _words(answer, 1, what)[0]
+            answered_words(answer, 1, what)[0]
             for answer, what in zip(
                 answers, ("getTokenX", "getTokenY", "getBinStep", "getActiveId"), strict=False
             )
         )
-        fixed = _words(answers[4], len(STATIC), "getStaticFeeParameters")
-        moving = _words(answers[5], len(VARIABLE), "getVariableFeeParameters")
+        fixed = answered_words(answers[4], len(STATIC), "getStaticFeeParameters")
+        moving = answered_words(answers[5], len(VARIABLE), "getVariableFeeParameters")
         # A pair of 2.1 knows no hooks and reverts.
         is_2_1 = isinstance(answers[6], str)
-        hooks = 0 if is_2_1 else _words(answers[6], 1, "getLBHooksParameters")[0]
+        hooks = 0 if is_2_1 else answered_words(answers[6], 1, "getLBHooksParameters")[0]
         ids = yield from self._occupied(pool, active_id)
         held = yield [ReadCall(pool, f"{GET_BIN}{bin_id:064x}") for bin_id in ids]
         bins = tuple(
-            Bin(bin_id, *_words(answer, 2, "getBin"))
+            Bin(bin_id, *answered_words(answer, 2, "getBin"))
             for bin_id, answer in zip(ids, held, strict=True)
         )
         fields: dict[str, Any] = dict(zip((*STATIC, *VARIABLE), (*fixed, *moving), strict=True))
         try:
             return LiquidityBookState(
-                token_x=Address(f"0x{token_x:040x}"),
-                token_y=Address(f"0x{token_y:040x}"),
+                token_x=address_of(token_x),
+                token_y=address_of(token_y),
                 bin_step=bin_step,
                 active_id=active_id,
                 bins=tuple(b for b in bins if b.reserve_x or b.reserve_y),
@@ -282,7 +282,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
             }
             answers = yield list(asked.values())
             following = {
-                key: _words(answer, 1, "getNextNonEmptyBin")[0]
+                key: answered_words(answer, 1, "getNextNonEmptyBin")[0]
                 for key, answer in zip(asked, answers, strict=True)
             }
             for down in list(edge):
@@ -312,7 +312,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         if state.pool is None:
             raise UnreadablePool("the state names no pool: write its address")
         (answer,) = yield [ReadCall(state.pool, GET_VARIABLE_FEE_PARAMETERS)]
-        found = _words(answer, len(VARIABLE), "getVariableFeeParameters")
+        found = answered_words(answer, len(VARIABLE), "getVariableFeeParameters")
         return dict(zip(VARIABLE, found, strict=True))
 
     def apply(self, state: LiquidityBookState, log: Log) -> LiquidityBookState:
@@ -353,7 +353,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
     ) -> Quote:
         """Return getSwapOut for an input that the pair takes whole."""
         for_y, numbers = _prepared(state, block, token_in, token_out)
-        answer = kernel.exact_in(_word(amount), for_y, block.timestamp, numbers, *state.book)
+        answer = kernel.exact_in(uint256(amount), for_y, block.timestamp, numbers, *state.book)
         checked(answer[0])
         return Quote(answer[1], answer[1], answer[3])
 
@@ -371,7 +371,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         revert with that input, so does this.
         """
         for_y, numbers = _prepared(state, block, token_in, token_out)
-        answer = kernel.exact_out(_word(amount), for_y, block.timestamp, numbers, *state.book)
+        answer = kernel.exact_out(uint256(amount), for_y, block.timestamp, numbers, *state.book)
         checked(answer[0])
         checked(kernel.exact_in(answer[1], for_y, block.timestamp, numbers, *state.book)[0])
         return Quote(answer[1], answer[1], answer[3])
@@ -387,7 +387,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         """Return the price, less the fee, of the bin that the next unit would enter."""
         for_y, numbers = _prepared(state, block, token_in, token_out)
         status, rate = kernel.marginal_rate(
-            _word(amount), for_y, block.timestamp, numbers, *state.book
+            uint256(amount), for_y, block.timestamp, numbers, *state.book
         )
         checked(status)
         return rate
@@ -469,20 +469,6 @@ def _id(entry: Bin) -> int:
 def _packed(numbers: Iterable[int]) -> Words:
     rows = list(numbers)
     return pack(rows) if rows else np.zeros((0, 4), np.uint64)
-
-
-def _word(amount: int) -> int:
-    if not 0 <= amount < 2**256:
-        raise SwapRefused(Status.OVERFLOW, "an amount beyond uint256 or below zero")
-    return amount
-
-
-def _words(answer: Answer, count: int, what: str) -> tuple[int, ...]:
-    if isinstance(answer, str):
-        raise UnreadablePool(f"{what}: {answer}")
-    if len(answer) != count:
-        raise UnreadablePool(f"{what} answered {len(answer)} words instead of {count}")
-    return answer
 
 
 PLUGIN = LiquidityBook

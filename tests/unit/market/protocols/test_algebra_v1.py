@@ -182,7 +182,7 @@ def test_logs_that_contradict_the_state_are_refused(protocol, state):
         ({"fee": 2**16}, "fee: expected a uint16"),
         ({"version": "2.0"}, "version"),
         ({"tick_spacing": 0}, "tick_spacing: expected"),
-        ({"tick_spacing": 7}, "ticks: -6000 is off"),
+        ({"tick_spacing": 7}, "ticks: -6000 is not a multiple"),
         ({"oracle": ORACLE | {"fee_configurations": []}}, "oracle.fee_configurations"),
         ({"oracle": ORACLE | {"timepoint_index": RING}}, "oracle.timepoint_index"),
         ({"token1": TOKEN0}, "token1: expected another"),

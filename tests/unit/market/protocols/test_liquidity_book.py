@@ -283,6 +283,7 @@ def test_many_bins_need_few_rounds(state):
     ("selector", "answer", "said"),
     [
         ("0x05e8746d", "it reverted", "getTokenX: it reverted"),
+        ("0x05e8746d", (1 << 160,), "not an address"),
         ("0x7ca0de30", (1, 2), "getStaticFeeParameters answered 2 words"),
         ("0xda10610c", (int(X, 16),), "token_y: expected another token"),
         ("0x781a8915", (), "getLBHooksParameters answered 0 words"),

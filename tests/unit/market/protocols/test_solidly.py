@@ -176,7 +176,8 @@ def told(protocol, *answers, identity=None):
     reads = protocol.reads(identity or protocol.Identity(POOL, FACTORY))
     asked = [next(reads)]
     try:
-        asked.extend(map(reads.send, answers))
+        for answer in answers:
+            asked += [reads.send(answer)]
     except StopIteration as stop:
         return asked, stop.value
     raise AssertionError(f"it asks for more: {asked[-1]}")

@@ -166,7 +166,7 @@ def test_logs_that_contradict_the_state_are_refused(protocol, state):
         ({"sqrt_price_x96": 7}, "sqrt_price_x96: expected"),
         ({"sqrt_price_x96": 0}, "sqrt_price_x96: 0 for a pool"),
         ({"liquidity": 5}, "liquidity: 5 where the ticks add up"),
-        ({"tick_spacing": 7}, "ticks: -6000 is off the tick spacing of 7"),
+        ({"tick_spacing": 7}, "ticks: -6000 is not a multiple of the tick spacing of 7"),
         ({"ticks": RAW["ticks"][::-1]}, "ticks: expected ascending"),
         ({"hook": ETHER}, "did you mean"),
     ],
