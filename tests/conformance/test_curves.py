@@ -25,7 +25,10 @@ import json
 import math
 import random
 import re
+import subprocess
+import sys
 import typing
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -40,6 +43,7 @@ from searcher.market.protocol import PROTOCOLS, Quote, QuoteBlock, ReadCall, Unr
 from searcher.market.state import MalformedState, state_from
 from tests.conformance.draws import addresses, sized
 
+ROOT = Path(__file__).parents[2]
 STRANGER = Address("0x" + "5a" * 20)
 EDGES = [1, 2, 2**112 - 1, 2**112, 2**128 - 1, 2**128, 2**255 - 1, 2**255, 2**256 - 1]
 CLOSED = {Status.PAUSED, Status.UNMODELLED, Status.BAD_STATE}
@@ -79,17 +83,21 @@ class Subject(NamedTuple):
         return rng.sample(every, min(most, len(every)))
 
 
-@pytest.fixture(params=PROTOCOLS.names())
-def subject(request):
-    name = request.param
+def module_of(name):
+    """Return a protocol's random states."""
     where = f"tests.conformance.states.{name}"
     if importlib.util.find_spec(where) is None:
         pytest.fail(
             f"{where.replace('.', '/')}.py is missing: write states(rng) there, an endless series"
             " of (state as a dict, QuoteBlock); tests/conformance/test_curves.py says how"
         )
-    plugin = PROTOCOLS.load(name)
-    return Subject(plugin(plugin.Config()), importlib.import_module(where))
+    return importlib.import_module(where)
+
+
+@pytest.fixture(params=PROTOCOLS.names())
+def subject(request):
+    plugin = PROTOCOLS.load(request.param)
+    return Subject(plugin(plugin.Config()), module_of(request.param))
 
 
 def answer(function, *args):
@@ -303,8 +311,10 @@ def test_what_an_output_costs_is_what_gave_it(subject, count):
                     continue
                 if subject.drowns(state, (way[0], amount), (way[1], forth.realised)):
                     continue
-                asked += 1
                 back = answer(subject.protocol.quote_exact_out, state, block, *way, forth.realised)
+                if back is Status.UNKNOWN_TOKEN:
+                    continue  # two coins of a metapool's base pool
+                asked += 1
                 if isinstance(back, Status):
                     continue
                 # What the contract's view asks for and what a swap needs may differ; one of them
@@ -331,7 +341,7 @@ def test_the_marginal_rate_goes_with_the_quotes(subject, count):
             amount = sized(rng, bits)
             quote = answer(subject.protocol.quote_exact_in, state, block, *way, amount)
             # Below that, rounding alone moves the ratio.
-            if isinstance(quote, Status) or min(quote.realised, amount) < max(10**6, 1000 * wei):
+            if isinstance(quote, Status) or min(quote.realised, amount) < max(10**9, 1000 * wei):
                 continue
             if subject.drowns(state, (way[0], amount), (way[1], quote.realised)):
                 continue
@@ -346,6 +356,33 @@ def test_the_marginal_rate_goes_with_the_quotes(subject, count):
             assert there * (1 - SLOPE_TOLERANCE) <= ratio <= spot * (1 + SLOPE_TOLERANCE)
             compared += 1
     assert compared > count // 10, "hardly any of the random states pays more than dust"
+
+
+FIRST_CALLS = """
+from searcher.kernels.refusal import SwapRefused
+from tests.conformance.test_curves import PROTOCOLS, Subject, module_of
+
+for name in PROTOCOLS.names():
+    plugin = PROTOCOLS.load(name)
+    subject = Subject(plugin(plugin.Config()), module_of(name))
+    state, block, _ = subject.draw(1)[0]
+    protocol, way = subject.protocol, subject.tokens(state)[:2]
+    for ask in (protocol.quote_exact_in, protocol.quote_exact_out, protocol.marginal_rate):
+        try:
+            ask(state, block, *way, 2**100 + 1)
+        except SwapRefused:
+            pass
+        except Exception as error:
+            print(name, ask.__name__, repr(error)[:200])
+"""
+
+
+def test_the_first_call_of_a_process_may_be_about_a_great_amount():
+    """A kernel handed an enum is matched in another way, which takes no int over 64 bits."""
+    code = [sys.executable, "-c", FIRST_CALLS]
+    finished = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert not finished.stdout, finished.stdout
 
 
 def test_volatile_values_come_from_the_block(subject):
@@ -398,7 +435,9 @@ def an_identity(rng, struct):
         if field.required:
             kind = hints(struct)[field.name]
             kind = typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
-            if typing.get_origin(kind) is tuple:
+            if parts(kind):
+                values[field.name] = an_identity(rng, parts(kind)[0])
+            elif typing.get_origin(kind) is tuple:
                 inner = typing.get_args(kind)[0]
                 values[field.name] = tuple(makers[inner]() for _ in range(2))
             else:

@@ -20,8 +20,8 @@ def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
         raw = pool(rng, address, [coin, lp_token])
         raw["stored_rates"][1] = 10**18
         raw["balances"][1] = base["total_supply"] // rng.randrange(2, 20)
-        yield {**raw, "base": base}, block(rng)
+        yield {**raw, "base_pool": base}, block(rng)
 
 
 def tokens(state: Any) -> list[str]:
-    return [*state.coins[:1], *state.base.coins]
+    return [*state.coins[:1], *state.base_pool.coins]
