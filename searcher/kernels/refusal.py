@@ -46,12 +46,20 @@ class Status(IntEnum):
 
 
 class SwapRefused(ValueError):
-    """The contract would revert, or not take the whole amount; the message says why."""
+    """The contract would revert, or not take the whole amount; the message says why.
 
-    def __init__(self, status: Status, why: str) -> None:
+    Where a contract would carry out a part and stop at the end of its curve, `taken` is how much
+    of the input that part takes and `given` what it pays.
+    """
+
+    def __init__(
+        self, status: Status, why: str, *, taken: int | None = None, given: int | None = None
+    ) -> None:
         super().__init__(why)
         self.status = status
         self.why = why
+        self.taken = taken
+        self.given = given
 
     def __str__(self) -> str:
         return f"{self.status.name}: {self.why}"

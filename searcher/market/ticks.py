@@ -18,10 +18,12 @@ import numpy as np
 from msgspec import Struct
 
 from searcher.kernels.curves import FloatArray
-from searcher.kernels.ranges import Ticks, words_of_edges, write_edges, write_prices
+from searcher.kernels.ranges import Ticks, swap, words_of_edges, write_edges, write_prices
 from searcher.kernels.reference.uniswap_v3 import (
     MAX_AMOUNT,
+    MAX_SQRT_RATIO,
     MAX_TICK,
+    MIN_SQRT_RATIO,
     MIN_TICK,
     Q96,
     sqrt_at_tick,
@@ -248,7 +250,10 @@ class TickBook:
         Raises:
             SwapRefused: the pool would revert, or run dry before it has taken it all.
         """
-        return self.quote(exact_in, at, amount, zero_for_one=zero_for_one)
+        try:
+            return self.quote(exact_in, at, amount, zero_for_one=zero_for_one)
+        except SwapRefused as refusal:
+            raise self._partial(refusal, at, amount, True, zero_for_one) from None
 
     def exact_out(self, at: Priced, amount: int, *, zero_for_one: bool) -> tuple[int, int]:
         """Return what a pool takes to pay exactly `amount`, and how many ticks it crosses.
@@ -256,7 +261,10 @@ class TickBook:
         Raises:
             SwapRefused: the pool would revert, or run dry before it has paid it all.
         """
-        return self.quote(exact_out, at, amount, zero_for_one=zero_for_one)
+        try:
+            return self.quote(exact_out, at, amount, zero_for_one=zero_for_one)
+        except SwapRefused as refusal:
+            raise self._partial(refusal, at, amount, False, zero_for_one) from None
 
     def quote(
         self, kernel: QuoteKernel, at: Priced, amount: int, *, zero_for_one: bool
@@ -286,6 +294,31 @@ class TickBook:
             self.lengthen(zero_for_one=zero_for_one)
         checked(status)
         return answer, crossed
+
+    def _partial(
+        self, refusal: SwapRefused, at: Priced, amount: int, exact_in: bool, zero_for_one: bool
+    ) -> SwapRefused:
+        """Return a refusal with what the pool would do until it runs dry."""
+        if refusal.status != Status.INSUFFICIENT_LIQUIDITY:
+            return refusal
+        status, taken, given, *_ = swap(
+            amount,
+            exact_in,
+            at.sqrt_price_x96,
+            at.liquidity,
+            at.tick,
+            MIN_SQRT_RATIO + 1 if zero_for_one else MAX_SQRT_RATIO - 1,
+            self._fee,
+            self._spacing,
+            zero_for_one,
+            self.ticks,
+            self.words,
+            self._edges,
+        )
+        if status != Status.OK:
+            return refusal
+        why = f"the pool takes {taken} and pays {given}, and is dry then"
+        return SwapRefused(refusal.status, why, taken=taken, given=given)
 
     def marginal_rate(self, at: Priced, amount: int, *, zero_for_one: bool) -> float:
         """Return how much more comes out per unit more in, at an input of `amount`.

@@ -151,9 +151,15 @@ def answer_json(protocol: str, pool: PoolFile, asked: Question, answer: Quote) -
 
 
 def refused_json(protocol: str, pool: PoolFile, asked: Question, refusal: SwapRefused) -> str:
-    """Return a refusal as a JSON object."""
+    """Return a refusal as a JSON object, with what the pool would do in part, if it would."""
+    part = {"taken": refusal.taken, "given": refusal.given}
     return json.dumps(
-        {**_asked(protocol, pool, asked), "refused": refusal.status.name, "why": refusal.why}
+        {
+            **_asked(protocol, pool, asked),
+            "refused": refusal.status.name,
+            "why": refusal.why,
+            **{name: str(amount) for name, amount in part.items() if amount is not None},
+        }
     )
 
 
