@@ -72,7 +72,8 @@ async def test_a_file_that_the_package_lacks_is_named(npm, tmp_path):
     assert npm[1].exists()
 
 
-async def test_a_pin_that_wants_another_file_is_fetched_again(npm, tmp_path):
+@pytest.mark.usefixtures("npm")
+async def test_a_pin_that_wants_another_file_is_fetched_again(tmp_path):
     cache = tmp_path / "cache"
     await fetch([PACKAGE], cache)
     renamed = msgspec.structs.replace(PACKAGE, files={"Same": PACKAGE.files["Thing"]})
