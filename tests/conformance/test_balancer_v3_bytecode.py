@@ -16,7 +16,7 @@ from tests.conformance.evm import SENDER, LocalEvm
 
 E18 = 10**18
 DECIMALS = (18, 6, 8, 18, 0, 18, 17, 12)
-SIZES = [250, pytest.param(2_500, marks=pytest.mark.full)]
+SIZES = [250, pytest.param(5_000, marks=pytest.mark.full)]
 CURVES = {"balancer_v3_weighted": 8, "balancer_v3_stable": 5}
 NOW = QuoteBlock(19_000_000, 1_700_000_000)
 EDGES = (0, 1, 10**6, 2**128 - 1, 2**128, 2**255 - 1, 2**255, 2**256 - 1)
