@@ -185,17 +185,19 @@ class RateSource(Enum):
 class CurveStableState(Struct, frozen=True):
     """A plain pool, its fields as the contract's views answer them.
 
-    `coins` and `balances` are `coins(i)` and `balances(i)`, in smallest units. `decimals` are the
-    coins' own; or give `rates`: what brings a balance to 18 decimals, times 1e18, which is
-    10^(36 - decimals), in lending pools times the price of a whole token. `future_a`, `initial_a`
-    and their times are those of the contract's storage, A multiplied by its precision (100, in
+    `address` is the pool's own. `coins` and `balances` are `coins(i)` and `balances(i)`, in
+    smallest units. `decimals` are the coins' own; or give `rates`: what brings a balance to 18
+    decimals, times 1e18, which is 10^(36 - decimals), in lending pools times the price of a whole
+    token. `future_a`, `initial_a` and their times `future_a_time` and `initial_a_time` (seconds
+    since 1970) are those of the contract's storage, A multiplied by its precision (100, in
     contracts of 2020 1); without a ramp `future_a` alone is enough. `fee`, `admin_fee` and
     `offpeg_fee_multiplier` are in units of 1e-10, the last 0 for a constant fee. `total_supply` is
-    that of `lp_token` (None: the pool is its own), which only metapools on top need.
-    `underlying_coins` are the coins of an Aave pool's tokens, which trade by the same arithmetic.
-    `contract` says what it runs; `arithmetic` replaces what that implies. `rate_sources` are one a
-    coin, none for fixed rates. `balances_current` is False after an event that logs alone cannot
-    follow: such a pool needs `balances` with the block.
+    that of `lp_token` (None: the pool is its own), in smallest units, which only metapools on top
+    need. `underlying_coins` are the coins of an Aave pool's tokens, which trade by the same
+    arithmetic. `contract` says what it runs; `arithmetic` replaces what that implies.
+    `rate_sources` are one a coin, none for fixed rates. `is_killed` says that the owner has stopped
+    swaps. `balances_current` is False after an event that logs alone cannot follow: such a pool
+    needs `balances` with the block.
     """
 
     address: Address

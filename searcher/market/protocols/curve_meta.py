@@ -79,11 +79,19 @@ class MetaContract(Enum):
 class CurveMetaState(Struct, frozen=True):
     """A metapool, its fields as the contract's views answer them.
 
-    `coins` and `balances` are those of its own coin and of the base pool's token, in smallest
-    units. `rate_multiplier` brings its own coin to 18 decimals: 10^(36 - decimals). The fields of
-    A, `fee` and `admin_fee` mean what they mean in a plain pool. `base_pool` is the base pool's
-    state, `total_supply` included. `base_virtual_price` and `base_cache_updated` are what an own
-    metapool has cached, and when (seconds). `arithmetic` replaces what `contract` implies.
+    `address` is the metapool's own. `coins` and `balances` are those of its own coin and of the
+    base pool's token, in smallest units. `rate_multiplier` brings its own coin to 18 decimals:
+    10^(36 - decimals). `future_a`, `initial_a` and their times `future_a_time` and
+    `initial_a_time` (seconds since 1970) are those of the contract's storage, A multiplied by 100;
+    without a ramp `future_a` alone is enough. `fee` and `admin_fee` (the share of the fee that is
+    the owner's) are in units of 1e-10. `total_supply`, in smallest units, is that of the metapool's
+    own LP token; no quote needs it, only deposits and withdrawals that are followed do.
+
+    `base_pool` is the base pool's state, its `total_supply` included. `base_virtual_price` (18
+    decimals) and `base_cache_updated` (seconds since 1970) are what a metapool that is not the
+    factory's has cached, and when. `contract` says what the metapool runs; `arithmetic` replaces
+    what that implies. `is_killed` says that its owner has stopped swaps. `balances_current` is
+    False after an event that logs alone cannot follow: such a pool needs `balances` with the block.
     """
 
     address: Address

@@ -97,7 +97,11 @@ class Version(StrEnum):
 
 
 class Bin(Struct, frozen=True):
-    """A bin: what `getBin(id)` answers, in smallest units, protocol fees left out."""
+    """A bin by its `id`.
+
+    `reserve_x` and `reserve_y` are what `getBin(id)` answers, in smallest units, protocol fees left
+    out.
+    """
 
     id: int
     reserve_x: int
@@ -119,13 +123,22 @@ class LiquidityBookState(Struct, frozen=True, dict=True):
     """A pair.
 
     `bin_step` is in basis points, `active_id` the bin that a swap starts in, `bins` every bin with
-    reserves in any order. The static parameters are what `getStaticFeeParameters()` answers:
-    `base_factor`, `reduction_factor` and `protocol_share` in basis points, the periods in seconds.
-    The variable ones are what `getVariableFeeParameters()` answers: `time_of_last_update` is in
-    seconds since 1970; left out, the pair has been at rest for long.
+    reserves in any order.
+
+    The static parameters are what `getStaticFeeParameters()` answers: `base_factor`,
+    `reduction_factor` and `protocol_share` in basis points; `filter_period` and `decay_period` in
+    seconds: a swap sooner than the first counts on from where the last one did, a swap later than
+    the second starts anew;
+    `variable_fee_control`, what the squared volatility is multiplied by, in no unit;
+    `max_volatility_accumulator`, the most that the volatility counts, in ten-thousandths of a bin.
+
+    The variable ones are what `getVariableFeeParameters()` answers: `volatility_accumulator` and
+    `volatility_reference`, the volatility after the last swap and what it was counted from, in
+    ten-thousandths of a bin; `id_reference`, the bin that crossed bins are counted from;
+    `time_of_last_update` in seconds since 1970. Left out, the pair has been at rest for long.
 
     `version` is "2.1" or "2.2"; `hooks_parameters` is what `getLBHooksParameters()` answers: a
-    pair whose hooks see swaps is not quoted.
+    pair whose hooks see swaps is not quoted. `pool` is the pair's address, which only reads need.
     """
 
     token_x: Address
