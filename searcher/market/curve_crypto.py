@@ -246,13 +246,12 @@ class CurveCrypto(Protocol[S]):
         Raises:
             SwapRefused: the state is stale and the block says nothing of what moved, or the
                 contract would revert.
+            ValueError: the block gives a value for a field that is not volatile, or one that the
+                state cannot have.
         """
-        if block.volatile:
-            given = {n: tuple(v) if isinstance(v, list) else v for n, v in block.volatile.items()}
-            if given.keys() >= MOVING:
-                given.setdefault("is_stale", False)
-            state = replace(state, **given)
-        if state.is_stale:
+        told = block.volatile.keys() >= MOVING and "is_stale" not in block.volatile
+        state = super().at(state, block)
+        if state.is_stale and not told:
             raise SwapRefused(
                 Status.BAD_STATE,
                 f"{state.address} has moved by what its logs do not tell: read"
@@ -261,7 +260,7 @@ class CurveCrypto(Protocol[S]):
         amplification, gamma = state.A, state.gamma
         if state.future_A_gamma:
             amplification, gamma = _ramped(state, block.timestamp)
-        state = replace(state, A=amplification, gamma=gamma)
+        state = replace(state, A=amplification, gamma=gamma, is_stale=False)
         if self.is_ramping(state, block.timestamp):
             state = replace(state, D=self.invariant(state))
         return state

@@ -37,6 +37,7 @@ from searcher.market.stableswap import (
     numbers,
     prepared,
     rules_of,
+    told_balances,
 )
 from searcher.market.stableswap_events import (
     PRICED,
@@ -225,6 +226,10 @@ class CurveMeta(Protocol[CurveMetaState]):
             balances_current=inner.balances_current,
         )
 
+    def at(self, state: CurveMetaState, block: QuoteBlock) -> CurveMetaState:
+        """Return the state as it holds in a block; balances that come with it are current."""
+        return told_balances(super().at(state, block), block)
+
     def quote_exact_in(
         self,
         state: CurveMetaState,
@@ -236,7 +241,7 @@ class CurveMeta(Protocol[CurveMetaState]):
         """Return get_dy and exchange, or their underlying twins."""
         accepts(amount)
         i, j, below = _places(state, token_in, token_out)
-        meta, base = _pools(state, block, below=below)
+        meta, base = _pools(self.at(state, block), block, below=below)
         if base is None:
             status, seen, paid = exact_in(*meta, i, j, amount)
         else:
@@ -256,7 +261,7 @@ class CurveMeta(Protocol[CurveMetaState]):
         """Return the least inputs for which the view says, and the exchange pays, `amount`."""
         accepts(amount)
         i, j, below = _places(state, token_in, token_out)
-        meta, base = _pools(state, block, below=below)
+        meta, base = _pools(self.at(state, block), block, below=below)
         if base is None:
             status, seen, paid = exact_out(*meta, i, j, amount)
         else:
@@ -276,7 +281,7 @@ class CurveMeta(Protocol[CurveMetaState]):
         """Return the slope; through both pools over a millionth of what is held."""
         accepts(amount)
         i, j, below = _places(state, token_in, token_out)
-        meta, base = _pools(state, block, below=below)
+        meta, base = _pools(self.at(state, block), block, below=below)
         if base is None:
             status, rate = rate_at(*meta, i, j, amount)
             checked(status)
@@ -339,29 +344,23 @@ def _places(state: CurveMetaState, token_in: Address, token_out: Address) -> tup
 def _pools(
     state: CurveMetaState, block: QuoteBlock, *, below: bool
 ) -> tuple[tuple[Words, int], tuple[Words, int] | None]:
-    """Return the metapool in a block, prepared, and its base pool where the swap passes it."""
+    """Return a metapool as it holds in a block, prepared, and its base pool if a swap passes it."""
     if state.is_killed:
         raise SwapRefused(Status.PAUSED, "the metapool was killed by its owner")
-    given = block.volatile
-    if not state.balances_current and "balances" not in given:
+    if not state.balances_current:
         raise SwapRefused(Status.UNMODELLED, "a swap has moved balances in a way logs do not tell")
-    cached = given.get("base_virtual_price", state.base_virtual_price)
-    updated = given.get("base_cache_updated", state.base_cache_updated)
-    fresh = not state.caches or block.timestamp > updated + CACHE_SECONDS
-    base, price = None, cached
+    fresh = not state.caches or block.timestamp > state.base_cache_updated + CACHE_SECONDS
+    base, price = None, state.base_virtual_price
     if fresh or below:
-        # What moves in the base pool comes as its state, or is taken from it.
-        inside = QuoteBlock(number=block.number, timestamp=block.timestamp)
-        base = prepared(numbers(given.get("base_pool", state.base_pool), inside))
+        base = prepared(numbers(state.base_pool, block))
     if fresh and base is not None:
         status, price = virtual_price(base[0])
         checked(status)
-    initial = given.get("initial_a", state.initial_a)
-    end = state.future_a_time
+    begin, end = state.initial_a_time, state.future_a_time
     meta = Pool(
-        balances=tuple(given.get("balances", state.balances)),
-        rates=(given.get("rate_multiplier", state.rate_multiplier), price),
-        amp=amplification(initial, state.future_a, state.initial_a_time, end, block.timestamp),
+        balances=state.balances,
+        rates=(state.rate_multiplier, price),
+        amp=amplification(state.initial_a, state.future_a, begin, end, block.timestamp),
         fee=state.fee,
         admin_fee=state.admin_fee,
         rules=rules_of(Contract.META, _arithmetic(state), 2),

@@ -365,7 +365,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         amount: int,
     ) -> Quote:
         """Return getSwapOut for an input that the pair takes whole."""
-        for_y, numbers = _prepared(state, block, token_in, token_out)
+        for_y, numbers = _prepared(self.at(state, block), token_in, token_out)
         answer = kernel.exact_in(uint256(amount), for_y, block.timestamp, numbers, *state.book)
         checked(answer[0])
         return Quote(answer[1], answer[1], answer[3])
@@ -383,7 +383,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         The contract's view does not ask what its swap asks of the bins; where the swap would
         revert with that input, so does this.
         """
-        for_y, numbers = _prepared(state, block, token_in, token_out)
+        for_y, numbers = _prepared(self.at(state, block), token_in, token_out)
         answer = kernel.exact_out(uint256(amount), for_y, block.timestamp, numbers, *state.book)
         checked(answer[0])
         checked(kernel.exact_in(answer[1], for_y, block.timestamp, numbers, *state.book)[0])
@@ -398,7 +398,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         amount: int,
     ) -> float:
         """Return the price, less the fee, of the bin that the next unit would enter."""
-        for_y, numbers = _prepared(state, block, token_in, token_out)
+        for_y, numbers = _prepared(self.at(state, block), token_in, token_out)
         status, rate = kernel.marginal_rate(
             uint256(amount), for_y, block.timestamp, numbers, *state.book
         )
@@ -406,20 +406,13 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         return rate
 
 
-def _prepared(
-    state: LiquidityBookState, block: QuoteBlock, token_in: Address, token_out: Address
-) -> tuple[bool, Ids]:
-    """Return the direction, and the kernel's numbers as they hold in the block."""
+def _prepared(state: LiquidityBookState, token_in: Address, token_out: Address) -> tuple[bool, Ids]:
+    """Return the direction, and the kernel's numbers of a state as it holds in a block."""
     place, _ = places((state.token_x, state.token_y), token_in, token_out)
     if int(state.hooks_parameters, 16) & SWAP_HOOKS:
         raise SwapRefused(Status.UNMODELLED, "the pair calls a hook when it swaps")
     numbers = [state.active_id, state.bin_step]
-    numbers += [getattr(state, name) for name in STATIC]
-    for name, limit in VARIABLE.items():
-        value = block.volatile.get(name, getattr(state, name))
-        if not 0 <= value <= limit:
-            raise SwapRefused(Status.BAD_STATE, f"{name} is {value}, beyond 0 to {limit}")
-        numbers.append(value)
+    numbers += [getattr(state, name) for name in (*STATIC, *VARIABLE)]
     numbers.append(state.version is Version.V2_2)
     return place == 0, np.array(numbers, np.int64)
 
