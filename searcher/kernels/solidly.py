@@ -356,7 +356,7 @@ def exact_in(
         strict,
         zero_for_one,
     )
-    if status != OK or quoted == ZERO() or reserve_out == ZERO():
+    if status != OK or amount == ZERO() or quoted == ZERO() or reserve_out == ZERO():
         return status, quoted, ZERO()
     net = _after_fee(amount, fee, fee_unit)[1]
     top = quoted if quoted < reserve_out else reserve_out - ONE()

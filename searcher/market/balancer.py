@@ -100,11 +100,6 @@ def check_decimals(decimals: Sequence[int]) -> None:
             raise ValueError(f"decimals[{place}]: expected 0 to 18, found {value}")
 
 
-def at_block(state: Struct, block: QuoteBlock, name: str) -> Any:
-    """Return a field as it holds in the block of a quote."""
-    return block.volatile.get(name, getattr(state, name))
-
-
 def amplification_at(ramp: AmpRamp | None, value: int, block: QuoteBlock) -> int:
     """Return the amplification in a block: from its ramp if that is known, else `value`."""
     if ramp is None:

@@ -146,6 +146,8 @@ class BalancerV2(Protocol[S]):
     ) -> tuple[Words, tuple[int, int]]:
         """Return the pool as the curve's kernels see it, and there the places of a pair.
 
+        The state is as it holds in the block.
+
         Raises:
             SwapRefused: its curve does not swap that pair.
         """
@@ -187,7 +189,7 @@ class BalancerV2(Protocol[S]):
         pair = places(state.tokens, token_in, token_out)
         if state.paused or state.vault_paused:
             raise SwapRefused(Status.PAUSED, "the pool or the vault is paused")
-        return self.pool(state, block, pair)
+        return self.pool(self.at(state, block), block, pair)
 
     # ---- events
 

@@ -31,7 +31,6 @@ from searcher.market.balancer import (
     Curves,
     answer_array,
     answer_words,
-    at_block,
     check_decimals,
     check_lengths,
     check_share,
@@ -178,7 +177,7 @@ class BalancerV3(Protocol[S]):
 
     @abstractmethod
     def words(self, state: S, block: QuoteBlock, sides: list[V3Side], terms: V3Terms) -> Words:
-        """Return the pool as the curve's kernels see it."""
+        """Return the pool as the curve's kernels see it; the state is as it holds in the block."""
 
     @abstractmethod
     def apply_own(self, state: S, log: Log) -> S:
@@ -225,12 +224,13 @@ class BalancerV3(Protocol[S]):
             or state.should_call_compute_dynamic_swap_fee
         ):
             raise SwapRefused(Status.UNMODELLED, "a hook takes part in the pool's swaps")
+        state = self.at(state, block)
         terms = V3Terms(
             state.static_swap_fee_percentage,
             0 if state.is_pool_in_recovery_mode else state.aggregate_swap_fee_percentage,
             state.minimum_trade_amount,
         )
-        return self.words(state, block, touched(state, block), terms), pair
+        return self.words(state, block, touched(state), terms), pair
 
     # ---- events
 
@@ -280,12 +280,12 @@ def scaling_factors(state: BalancerV3State) -> tuple[int, ...]:
     return state.decimal_scaling_factors or tuple(10 ** (18 - d) for d in state.decimals)
 
 
-def touched(state: BalancerV3State, block: QuoteBlock) -> list[V3Side]:
+def touched(state: BalancerV3State) -> list[V3Side]:
     """Return a pool's tokens as the vault loads them before a swap: yield fees taken."""
     count = len(state.tokens)
-    raw = at_block(state, block, "balances_raw")
-    rates = at_block(state, block, "token_rates") or (ONE,) * count
-    last = at_block(state, block, "last_balances_live_scaled18") or (0,) * count
+    raw = state.balances_raw
+    rates = state.token_rates or (ONE,) * count
+    last = state.last_balances_live_scaled18 or (0,) * count
     pays: Sequence[bool] = state.pays_yield_fees or (False,) * count
     share = 0 if state.is_pool_in_recovery_mode else state.aggregate_yield_fee_percentage
     sides = []
@@ -339,7 +339,7 @@ def _synchronised(state: BalancerV3State) -> list[int]:
 
     At the rates that the state knows: with others the balances are volatile.
     """
-    return [side.raw for side in touched(state, QuoteBlock(number=0, timestamp=0))]
+    return [side.raw for side in touched(state)]
 
 
 def _kept(state: BalancerV3State, fee: int) -> int:

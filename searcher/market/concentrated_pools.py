@@ -233,9 +233,7 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
         self, state: ConcentratedPoolState, block: QuoteBlock, token_in: Address, token_out: Address
     ) -> tuple[TickBook, bool]:
         place_in, _ = places((state.token0, state.token1), token_in, token_out)
-        fee = state.fee
-        if self.volatile:
-            fee = block.volatile.get("fee", fee)
+        fee = self.at(state, block).fee
         if not 0 <= fee < FEE_PIPS:
             raise SwapRefused(Status.BAD_STATE, "the pool's fee is not known: read it first")
         return state.table.book(fee, state.tick_spacing, self.config.table_rows), place_in == 0

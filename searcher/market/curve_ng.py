@@ -55,6 +55,8 @@ MAX_DECIMALS: Final = 18
 class CurveNgState(Struct, frozen=True, kw_only=True):
     """A pool.
 
+    `address` is the pool's own contract; quotes do not need it, following the pool does.
+
     `coins` and, in their order, `balances` (smallest units, net of the admin's share, as
     `get_balances()` answers) and `stored_rates` (10**(36 - decimals), times the rate of an oracle
     or a vault over 1e18, as `stored_rates()` answers; of plain tokens `decimals` may be given

@@ -221,11 +221,9 @@ class SolidlyPairs(Protocol[SolidlyState]):
     ) -> tuple[int, int, int, int, int, int, bool, bool, bool]:
         """Return the kernel's arguments for one direction."""
         there, back = places((state.token0, state.token1), token_in, token_out)
-        if block.volatile.get("is_paused", state.is_paused):
+        state = self.at(state, block)
+        if state.is_paused:
             raise SwapRefused(Status.PAUSED, "the factory lets nobody swap")
-        fee = block.volatile.get("fee", state.fee)
-        if not 0 <= fee <= state.fee_denominator:
-            raise SwapRefused(Status.BAD_STATE, f"a fee of {fee} in {state.fee_denominator}")
         reserves = (state.reserve0, state.reserve1)
         scales = (10**state.decimals0, 10**state.decimals1)
         return (
@@ -233,7 +231,7 @@ class SolidlyPairs(Protocol[SolidlyState]):
             reserves[back],
             scales[there],
             scales[back],
-            fee,
+            state.fee,
             state.fee_denominator,
             state.stable,
             self.strict,

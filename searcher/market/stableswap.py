@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from searcher.domain.units import Address, Uint256
 from searcher.kernels.curve_stable import layout, prepare, rule_bits
@@ -27,6 +27,8 @@ from searcher.kernels.reference.curve_stable import (
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words
 from searcher.market.protocol import QuoteBlock
+
+S = TypeVar("S", bound=Struct)
 
 COINS: Final = range(2, 9)
 """How many coins a pool can hold."""
@@ -185,17 +187,19 @@ class RateSource(Enum):
 class CurveStableState(Struct, frozen=True):
     """A plain pool, its fields as the contract's views answer them.
 
-    `coins` and `balances` are `coins(i)` and `balances(i)`, in smallest units. `decimals` are the
-    coins' own; or give `rates`: what brings a balance to 18 decimals, times 1e18, which is
-    10^(36 - decimals), in lending pools times the price of a whole token. `future_a`, `initial_a`
-    and their times are those of the contract's storage, A multiplied by its precision (100, in
+    `address` is the pool's own. `coins` and `balances` are `coins(i)` and `balances(i)`, in
+    smallest units. `decimals` are the coins' own; or give `rates`: what brings a balance to 18
+    decimals, times 1e18, which is 10^(36 - decimals), in lending pools times the price of a whole
+    token. `future_a`, `initial_a` and their times `future_a_time` and `initial_a_time` (seconds
+    since 1970) are those of the contract's storage, A multiplied by its precision (100, in
     contracts of 2020 1); without a ramp `future_a` alone is enough. `fee`, `admin_fee` and
     `offpeg_fee_multiplier` are in units of 1e-10, the last 0 for a constant fee. `total_supply` is
-    that of `lp_token` (None: the pool is its own), which only metapools on top need.
-    `underlying_coins` are the coins of an Aave pool's tokens, which trade by the same arithmetic.
-    `contract` says what it runs; `arithmetic` replaces what that implies. `rate_sources` are one a
-    coin, none for fixed rates. `balances_current` is False after an event that logs alone cannot
-    follow: such a pool needs `balances` with the block.
+    that of `lp_token` (None: the pool is its own), in smallest units, which only metapools on top
+    need. `underlying_coins` are the coins of an Aave pool's tokens, which trade by the same
+    arithmetic. `contract` says what it runs; `arithmetic` replaces what that implies.
+    `rate_sources` are one a coin, none for fixed rates. `is_killed` says that the owner has stopped
+    swaps. `balances_current` is False after an event that logs alone cannot follow: such a pool
+    needs `balances` with the block.
     """
 
     address: Address
@@ -309,29 +313,32 @@ def holds_balances(state: CurveStableState) -> bool:
     return (state.arithmetic or ARITHMETIC[state.contract]).holds_balances
 
 
+def told_balances(state: S, block: QuoteBlock) -> S:
+    """Return a pool's state with balances that came with the block taken for current."""
+    return replace(state, balances_current=True) if "balances" in block.volatile else state
+
+
 def numbers(state: CurveStableState, block: QuoteBlock) -> Pool:
-    """Return a pool's numbers in a block.
+    """Return the numbers of a state as it holds in `block`, whose time decides A.
 
     Raises:
         SwapRefused: swaps are switched off, or balances are needed with the block.
     """
     if state.is_killed:
         raise SwapRefused(Status.PAUSED, "the pool was killed by its owner")
-    given = block.volatile
-    if not state.balances_current and "balances" not in given:
+    if not state.balances_current:
         raise SwapRefused(
             Status.UNMODELLED, "an event has changed balances in a way logs do not tell"
         )
-    initial = given.get("initial_a", state.initial_a)
-    end = state.future_a_time
+    begin, end = state.initial_a_time, state.future_a_time
     return Pool(
-        balances=tuple(given.get("balances", state.balances)),
-        rates=tuple(given.get("rates", state.rates)),
-        amp=amplification(initial, state.future_a, state.initial_a_time, end, block.timestamp),
+        balances=state.balances,
+        rates=state.rates,
+        amp=amplification(state.initial_a, state.future_a, begin, end, block.timestamp),
         fee=state.fee,
         admin_fee=state.admin_fee,
         offpeg_fee_multiplier=state.offpeg_fee_multiplier,
-        supply=given.get("total_supply", state.total_supply),
+        supply=state.total_supply,
         rules=rules_of(state.contract, state.arithmetic, len(state.coins)),
     )
 

@@ -226,6 +226,9 @@ def older():
     return evm, evm.deploy(solidity({"OlderPair.sol": OLDER_PAIR})["OlderPair"])
 
 
+DOUBLE_SWAP = "swap(uint256,uint256,uint256)"
+
+
 def check_older(older, plugin, stable, seed, count):
     evm, pair = older
     protocol = plugin(plugin.Config())
@@ -247,14 +250,13 @@ def check_older(older, plugin, stable, seed, count):
             refused += 1
             continue
         assert found.amount == answer, (state, amount)
-        if not found.realised or not amount:
+        if not found.realised:
             continue
-        swap = "swap(uint256,uint256,uint256)"
-        evm.call(pair, swap, amount, found.realised, side)
+        evm.call(pair, DOUBLE_SWAP, amount, found.realised, side)
         if found.realised < found.amount:
             short += 1
             with pytest.raises(Reverted, match=r"K|liquidity"):
-                evm.call(pair, swap, amount, found.realised + 1, side)
+                evm.call(pair, DOUBLE_SWAP, amount, found.realised + 1, side)
     assert refused < 0.3 * count
     return short
 
@@ -270,3 +272,20 @@ def test_older_pairs_answer_the_same(older, plugin, stable):
 @pytest.mark.parametrize("stable", [False, True])
 def test_many_older_pairs_answer_the_same(older, stable):
     check_older(older, VelodromeV1, stable, 6, 10_000)
+
+
+@pytest.mark.parametrize("plugin", [Solidly, VelodromeV1])
+def test_older_pairs_pay_nothing_for_nothing(older, plugin):
+    """Their view answers something for it in small pools, and their k would let that go."""
+    evm, pair = older
+    held = [47_744_570_047_337, 53_895_048_323_774]
+    evm.send(pair, "set(uint256[2],uint256[2],bool,uint256)", held, [10**18] * 2, True, 1)
+    (answer,) = evm.call(pair, "getAmountOut(uint256,uint256)(uint256)", 0, 0)
+    assert answer > 10**11
+    state = plugin.State("0x" + "aa" * 20, "0x" + "bb" * 20, *held, True, 1)
+    protocol = plugin(plugin.Config())
+    assert quoted(protocol, state, True, 0) == (answer, 0, 0)
+    with pytest.raises(Reverted, match="nothing"):
+        evm.call(pair, DOUBLE_SWAP, 0, answer, 0)
+    assert quoted(protocol, state, True, 1) == (answer, answer, 0)
+    evm.call(pair, DOUBLE_SWAP, 1, answer, 0)

@@ -61,7 +61,8 @@ def exact_in(pair: Pair, amount: int) -> Swap:
 
     `quoted` is getAmountOut. `realised` is the greatest output, not above it, that swap's own
     check of k lets through: the older solver stops up to a few units short of the curve, so that a
-    swap which asks for all of its answer reverts. 0 means that swap pays nothing.
+    swap which asks for all of its answer reverts. 0 means that swap pays nothing, as it does for no
+    input, whatever getAmountOut says and k would let go.
 
     Raises:
         SwapRefused: getAmountOut would revert.
@@ -69,7 +70,7 @@ def exact_in(pair: Pair, amount: int) -> Swap:
     quoted = amount_out(pair, amount)
     net = _after_fee(pair, amount)
     top = min(quoted, pair.reserve_out - 1)
-    if top <= 0:
+    if amount == 0 or top <= 0:
         return Swap(quoted, 0)
     if not _kept(pair, net, top):
         top = max(_least_from(lambda out: not _kept(pair, net, out), top) - 1, 0)

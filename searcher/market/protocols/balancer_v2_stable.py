@@ -30,7 +30,6 @@ from searcher.market.balancer import (
     amplification_at,
     answer_array,
     answer_words,
-    at_block,
     check_amplification,
     check_lengths,
 )
@@ -178,19 +177,13 @@ class BalancerV2Stable(BalancerV2[BalancerV2StableState]):
             raise SwapRefused(
                 Status.UNMODELLED, "a swap of the pool's own token is a join or an exit"
             )
-        factors = at_block(state, block, "scaling_factors")
-        if factors:
-            state = replace(state, scaling_factors=tuple(factors))
-            rates: Sequence[int] = ()
-        else:
-            rates = _rates(state, block)
+        rates = () if state.scaling_factors else _rates(state, block.timestamp)
         held = [side for place, side in enumerate(sides(state, rates)) if place != own]
-        value = at_block(state, block, "amplification_parameter")
         words = packed(
             V2Stable(
                 held,
                 state.swap_fee_percentage,
-                amplification_at(state.amp_ramp, value, block),
+                amplification_at(state.amp_ramp, state.amplification_parameter, block),
                 _EDITIONS[state.invariant_version],
             )
         )
@@ -254,18 +247,18 @@ class BalancerV2Stable(BalancerV2[BalancerV2StableState]):
         return moved | rates
 
 
-def _rates(state: BalancerV2StableState, block: QuoteBlock) -> list[int]:
-    """Return each token's rate in a block: the cached one, or the provider's where that expired."""
+def _rates(state: BalancerV2StableState, timestamp: int) -> tuple[int, ...]:
+    """Return each token's rate at a time: the cached one, or the provider's where that expired."""
     count = len(state.tokens)
-    cached = at_block(state, block, "token_rates") or (ONE,) * count
-    expiries = at_block(state, block, "rate_expiries") or (0,) * count
-    fresh = at_block(state, block, "provider_rates")
+    cached = state.token_rates or (ONE,) * count
+    expiries = state.rate_expiries or (0,) * count
+    fresh = state.provider_rates
     # A phantom pool scales first and looks at its caches then: its swaps go by the rates before.
     lags = state.invariant_version is InvariantVersion.V1 and state.bpt_index >= 0
     rates = []
     for place in range(count):
         rate = cached[place]
-        if 0 < expiries[place] < block.timestamp and not lags:
+        if 0 < expiries[place] < timestamp and not lags:
             if not fresh or not fresh[place]:
                 raise SwapRefused(
                     Status.UNMODELLED,
@@ -273,7 +266,7 @@ def _rates(state: BalancerV2StableState, block: QuoteBlock) -> list[int]:
                 )
             rate = fresh[place]
         rates.append(rate)
-    return rates
+    return tuple(rates)
 
 
 def _with_rate(state: BalancerV2StableState, log: Log) -> BalancerV2StableState:

@@ -23,7 +23,6 @@ from searcher.market.balancer import (
     Curves,
     amplification_at,
     answer_words,
-    at_block,
     check_amplification,
 )
 from searcher.market.balancer_v3 import (
@@ -92,8 +91,7 @@ class BalancerV3Stable(BalancerV3[BalancerV3StableState]):
         self, state: BalancerV3StableState, block: QuoteBlock, sides: list[V3Side], terms: V3Terms
     ) -> Words:
         """Return the pool at the block's amplification."""
-        value = at_block(state, block, "amplification_parameter")
-        amp = amplification_at(state.amp_ramp, value, block)
+        amp = amplification_at(state.amp_ramp, state.amplification_parameter, block)
         return packed(V3Stable(sides, terms, amp, state.limits_imbalance))
 
     def apply_own(self, state: BalancerV3StableState, log: Log) -> BalancerV3StableState:

@@ -37,6 +37,7 @@ from searcher.market.stableswap import (
     numbers,
     prepared,
     rules_of,
+    told_balances,
 )
 from searcher.market.stableswap_events import (
     PRICED,
@@ -79,11 +80,19 @@ class MetaContract(Enum):
 class CurveMetaState(Struct, frozen=True):
     """A metapool, its fields as the contract's views answer them.
 
-    `coins` and `balances` are those of its own coin and of the base pool's token, in smallest
-    units. `rate_multiplier` brings its own coin to 18 decimals: 10^(36 - decimals). The fields of
-    A, `fee` and `admin_fee` mean what they mean in a plain pool. `base_pool` is the base pool's
-    state, `total_supply` included. `base_virtual_price` and `base_cache_updated` are what an own
-    metapool has cached, and when (seconds). `arithmetic` replaces what `contract` implies.
+    `address` is the metapool's own. `coins` and `balances` are those of its own coin and of the
+    base pool's token, in smallest units. `rate_multiplier` brings its own coin to 18 decimals:
+    10^(36 - decimals). `future_a`, `initial_a` and their times `future_a_time` and
+    `initial_a_time` (seconds since 1970) are those of the contract's storage, A multiplied by 100;
+    without a ramp `future_a` alone is enough. `fee` and `admin_fee` (the share of the fee that is
+    the owner's) are in units of 1e-10. `total_supply`, in smallest units, is that of the metapool's
+    own LP token; no quote needs it, only deposits and withdrawals that are followed do.
+
+    `base_pool` is the base pool's state, its `total_supply` included. `base_virtual_price` (18
+    decimals) and `base_cache_updated` (seconds since 1970) are what a metapool that is not the
+    factory's has cached, and when. `contract` says what the metapool runs; `arithmetic` replaces
+    what that implies. `is_killed` says that its owner has stopped swaps. `balances_current` is
+    False after an event that logs alone cannot follow: such a pool needs `balances` with the block.
     """
 
     address: Address
@@ -217,6 +226,10 @@ class CurveMeta(Protocol[CurveMetaState]):
             balances_current=inner.balances_current,
         )
 
+    def at(self, state: CurveMetaState, block: QuoteBlock) -> CurveMetaState:
+        """Return the state as it holds in a block; balances that come with it are current."""
+        return told_balances(super().at(state, block), block)
+
     def quote_exact_in(
         self,
         state: CurveMetaState,
@@ -228,7 +241,7 @@ class CurveMeta(Protocol[CurveMetaState]):
         """Return get_dy and exchange, or their underlying twins."""
         accepts(amount)
         i, j, below = _places(state, token_in, token_out)
-        meta, base = _pools(state, block, below=below)
+        meta, base = _pools(self.at(state, block), block, below=below)
         if base is None:
             status, seen, paid = exact_in(*meta, i, j, amount)
         else:
@@ -248,7 +261,7 @@ class CurveMeta(Protocol[CurveMetaState]):
         """Return the least inputs for which the view says, and the exchange pays, `amount`."""
         accepts(amount)
         i, j, below = _places(state, token_in, token_out)
-        meta, base = _pools(state, block, below=below)
+        meta, base = _pools(self.at(state, block), block, below=below)
         if base is None:
             status, seen, paid = exact_out(*meta, i, j, amount)
         else:
@@ -268,7 +281,7 @@ class CurveMeta(Protocol[CurveMetaState]):
         """Return the slope; through both pools over a millionth of what is held."""
         accepts(amount)
         i, j, below = _places(state, token_in, token_out)
-        meta, base = _pools(state, block, below=below)
+        meta, base = _pools(self.at(state, block), block, below=below)
         if base is None:
             status, rate = rate_at(*meta, i, j, amount)
             checked(status)
@@ -331,29 +344,23 @@ def _places(state: CurveMetaState, token_in: Address, token_out: Address) -> tup
 def _pools(
     state: CurveMetaState, block: QuoteBlock, *, below: bool
 ) -> tuple[tuple[Words, int], tuple[Words, int] | None]:
-    """Return the metapool in a block, prepared, and its base pool where the swap passes it."""
+    """Return a metapool as it holds in a block, prepared, and its base pool if a swap passes it."""
     if state.is_killed:
         raise SwapRefused(Status.PAUSED, "the metapool was killed by its owner")
-    given = block.volatile
-    if not state.balances_current and "balances" not in given:
+    if not state.balances_current:
         raise SwapRefused(Status.UNMODELLED, "a swap has moved balances in a way logs do not tell")
-    cached = given.get("base_virtual_price", state.base_virtual_price)
-    updated = given.get("base_cache_updated", state.base_cache_updated)
-    fresh = not state.caches or block.timestamp > updated + CACHE_SECONDS
-    base, price = None, cached
+    fresh = not state.caches or block.timestamp > state.base_cache_updated + CACHE_SECONDS
+    base, price = None, state.base_virtual_price
     if fresh or below:
-        # What moves in the base pool comes as its state, or is taken from it.
-        inside = QuoteBlock(number=block.number, timestamp=block.timestamp)
-        base = prepared(numbers(given.get("base_pool", state.base_pool), inside))
+        base = prepared(numbers(state.base_pool, block))
     if fresh and base is not None:
         status, price = virtual_price(base[0])
         checked(status)
-    initial = given.get("initial_a", state.initial_a)
-    end = state.future_a_time
+    begin, end = state.initial_a_time, state.future_a_time
     meta = Pool(
-        balances=tuple(given.get("balances", state.balances)),
-        rates=(given.get("rate_multiplier", state.rate_multiplier), price),
-        amp=amplification(initial, state.future_a, state.initial_a_time, end, block.timestamp),
+        balances=state.balances,
+        rates=(state.rate_multiplier, price),
+        amp=amplification(state.initial_a, state.future_a, begin, end, block.timestamp),
         fee=state.fee,
         admin_fee=state.admin_fee,
         rules=rules_of(Contract.META, _arithmetic(state), 2),

@@ -17,7 +17,7 @@ from searcher.kernels.curve_stable import exact_in, exact_out
 from searcher.kernels.curve_stable import marginal_rate as rate_at
 from searcher.kernels.refusal import checked
 from searcher.market.protocol import Protocol, Quote, QuoteBlock, Reads
-from searcher.market.stableswap import CurveStableState, accepts, numbers, prepared
+from searcher.market.stableswap import CurveStableState, accepts, numbers, prepared, told_balances
 from searcher.market.stableswap_events import TOPICS, apply_event
 from searcher.market.stableswap_reads import StableIdentity, read_moved, read_plain
 from searcher.market.tokens import places
@@ -46,6 +46,10 @@ class CurveStable(Protocol[CurveStableState]):
         """Follow swaps, liquidity, ramps and fees; see `stableswap_events`."""
         return apply_event(state, log)
 
+    def at(self, state: CurveStableState, block: QuoteBlock) -> CurveStableState:
+        """Return the state as it holds in a block; balances that come with it are current."""
+        return told_balances(super().at(state, block), block)
+
     def quote_exact_in(
         self,
         state: CurveStableState,
@@ -57,7 +61,9 @@ class CurveStable(Protocol[CurveStableState]):
         """Return get_dy, and what exchange pays."""
         i, j = _places(state, token_in, token_out)
         accepts(amount)
-        status, seen, paid = exact_in(*prepared(numbers(state, block)), i, j, amount)
+        status, seen, paid = exact_in(
+            *prepared(numbers(self.at(state, block), block)), i, j, amount
+        )
         checked(status)
         return Quote(seen, paid)
 
@@ -72,7 +78,9 @@ class CurveStable(Protocol[CurveStableState]):
         """Return the least inputs for which get_dy says, and exchange pays, at least `amount`."""
         i, j = _places(state, token_in, token_out)
         accepts(amount)
-        status, seen, paid = exact_out(*prepared(numbers(state, block)), i, j, amount)
+        status, seen, paid = exact_out(
+            *prepared(numbers(self.at(state, block), block)), i, j, amount
+        )
         checked(status)
         return Quote(seen, paid)
 
@@ -87,7 +95,7 @@ class CurveStable(Protocol[CurveStableState]):
         """Return the slope of the invariant, less the fee."""
         i, j = _places(state, token_in, token_out)
         accepts(amount)
-        status, rate = rate_at(*prepared(numbers(state, block)), i, j, amount)
+        status, rate = rate_at(*prepared(numbers(self.at(state, block), block)), i, j, amount)
         checked(status)
         return rate
 

@@ -51,15 +51,17 @@ _MATHS: Final = {
 class CurveTricryptoState(CurveCryptoState, frozen=True, kw_only=True):
     """A pool of three coins, as its views answer at the end of a block.
 
-    `balances` are in smallest units; `precisions` what they are multiplied with to have 18
-    decimals; `price_scale` the second and third coin's prices in the first, 18 decimals; `D` the
-    invariant. The fee, in 1e-10, lies between `mid_fee` and `out_fee`, as `fee_gamma` (18 decimals)
-    bends it.
+    `address` is the pool's own. `balances` are in smallest units; `precisions` what they are
+    multiplied with to have 18 decimals; `price_scale` the second and third coin's prices in the
+    first, 18 decimals; `D` the invariant. The fee, in 1e-10, lies between `mid_fee` and `out_fee`,
+    as `fee_gamma` (18 decimals) bends it.
 
-    `A` and `gamma` are what the views of these names answer; where `initial_A_gamma`,
-    `future_A_gamma` and their times are given, they follow from those instead, in any block. While
-    a ramp lasts D is computed anew. `last_timestamp` is when the pool exchanged last (some pools
-    call it `last_prices_timestamp`): with it the end of a ramp is known from the logs alone.
+    `A` and `gamma` are what the views of these names answer; where `initial_A_gamma` and
+    `future_A_gamma` (A times 2^128, plus gamma) are given, they follow from those instead: they
+    move from the one at `initial_A_gamma_time` to the other at `future_A_gamma_time` (seconds since
+    1970), in any block. While a ramp lasts D is computed anew. `last_timestamp` is
+    when the pool exchanged last (some pools call it `last_prices_timestamp`): with it the end of a
+    ramp is known from the logs alone.
 
     `version` is v2.0.0 if not given. `is_stale` says that the pool has moved by what its logs do
     not tell.

@@ -78,14 +78,16 @@ _USUAL: Final = {
 class CurveTwocryptoState(CurveCryptoState, frozen=True, kw_only=True):
     """A pool of two coins, as its views answer at the end of a block.
 
-    `balances` are in smallest units; `precisions` what they are multiplied with to have 18
-    decimals; `price_scale` the second coin's price in the first, 18 decimals; `D` the invariant.
+    `address` is the pool's own. `balances` are in smallest units; `precisions` what they are
+    multiplied with to have 18 decimals; `price_scale` the second coin's price in the first, 18
+    decimals; `D` the invariant.
     The fee, in 1e-10, lies between `mid_fee` and `out_fee`, as `fee_gamma` (18 decimals) bends it.
 
-    `A` and `gamma` are what the views of these names answer; where `initial_A_gamma`,
-    `future_A_gamma` and their times are given, they follow from those instead, in any block. While
-    a ramp lasts D is computed anew. `last_timestamp` is when the pool exchanged last: with it the
-    end of a ramp is known from the logs alone.
+    `A` and `gamma` are what the views of these names answer; where `initial_A_gamma` and
+    `future_A_gamma` (A times 2^128, plus gamma) are given, they follow from those instead: they
+    move from the one at `initial_A_gamma_time` to the other at `future_A_gamma_time` (seconds since
+    1970), in any block. While a ramp lasts D is computed anew. `last_timestamp` is
+    when the pool exchanged last: with it the end of a ramp is known from the logs alone.
 
     `version` is the pool's own, v2.1.0 if not given, and `math_version` that of its MATH: the one
     that such pools came with if not given, `other` if it is none of those known, which is not

@@ -97,7 +97,11 @@ class Version(StrEnum):
 
 
 class Bin(Struct, frozen=True):
-    """A bin: what `getBin(id)` answers, in smallest units, protocol fees left out."""
+    """A bin by its `id`.
+
+    `reserve_x` and `reserve_y` are what `getBin(id)` answers, in smallest units, protocol fees left
+    out.
+    """
 
     id: int
     reserve_x: int
@@ -119,13 +123,22 @@ class LiquidityBookState(Struct, frozen=True, dict=True):
     """A pair.
 
     `bin_step` is in basis points, `active_id` the bin that a swap starts in, `bins` every bin with
-    reserves in any order. The static parameters are what `getStaticFeeParameters()` answers:
-    `base_factor`, `reduction_factor` and `protocol_share` in basis points, the periods in seconds.
-    The variable ones are what `getVariableFeeParameters()` answers: `time_of_last_update` is in
-    seconds since 1970; left out, the pair has been at rest for long.
+    reserves in any order.
+
+    The static parameters are what `getStaticFeeParameters()` answers: `base_factor`,
+    `reduction_factor` and `protocol_share` in basis points; `filter_period` and `decay_period` in
+    seconds: a swap sooner than the first counts on from where the last one did, a swap later than
+    the second starts anew;
+    `variable_fee_control`, what the squared volatility is multiplied by, in no unit;
+    `max_volatility_accumulator`, the most that the volatility counts, in ten-thousandths of a bin.
+
+    The variable ones are what `getVariableFeeParameters()` answers: `volatility_accumulator` and
+    `volatility_reference`, the volatility after the last swap and what it was counted from, in
+    ten-thousandths of a bin; `id_reference`, the bin that crossed bins are counted from;
+    `time_of_last_update` in seconds since 1970. Left out, the pair has been at rest for long.
 
     `version` is "2.1" or "2.2"; `hooks_parameters` is what `getLBHooksParameters()` answers: a
-    pair whose hooks see swaps is not quoted.
+    pair whose hooks see swaps is not quoted. `pool` is the pair's address, which only reads need.
     """
 
     token_x: Address
@@ -352,7 +365,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         amount: int,
     ) -> Quote:
         """Return getSwapOut for an input that the pair takes whole."""
-        for_y, numbers = _prepared(state, block, token_in, token_out)
+        for_y, numbers = _prepared(self.at(state, block), token_in, token_out)
         answer = kernel.exact_in(uint256(amount), for_y, block.timestamp, numbers, *state.book)
         checked(answer[0])
         return Quote(answer[1], answer[1], answer[3])
@@ -370,7 +383,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         The contract's view does not ask what its swap asks of the bins; where the swap would
         revert with that input, so does this.
         """
-        for_y, numbers = _prepared(state, block, token_in, token_out)
+        for_y, numbers = _prepared(self.at(state, block), token_in, token_out)
         answer = kernel.exact_out(uint256(amount), for_y, block.timestamp, numbers, *state.book)
         checked(answer[0])
         checked(kernel.exact_in(answer[1], for_y, block.timestamp, numbers, *state.book)[0])
@@ -385,7 +398,7 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         amount: int,
     ) -> float:
         """Return the price, less the fee, of the bin that the next unit would enter."""
-        for_y, numbers = _prepared(state, block, token_in, token_out)
+        for_y, numbers = _prepared(self.at(state, block), token_in, token_out)
         status, rate = kernel.marginal_rate(
             uint256(amount), for_y, block.timestamp, numbers, *state.book
         )
@@ -393,20 +406,13 @@ class LiquidityBook(Protocol[LiquidityBookState]):
         return rate
 
 
-def _prepared(
-    state: LiquidityBookState, block: QuoteBlock, token_in: Address, token_out: Address
-) -> tuple[bool, Ids]:
-    """Return the direction, and the kernel's numbers as they hold in the block."""
+def _prepared(state: LiquidityBookState, token_in: Address, token_out: Address) -> tuple[bool, Ids]:
+    """Return the direction, and the kernel's numbers of a state as it holds in a block."""
     place, _ = places((state.token_x, state.token_y), token_in, token_out)
     if int(state.hooks_parameters, 16) & SWAP_HOOKS:
         raise SwapRefused(Status.UNMODELLED, "the pair calls a hook when it swaps")
     numbers = [state.active_id, state.bin_step]
-    numbers += [getattr(state, name) for name in STATIC]
-    for name, limit in VARIABLE.items():
-        value = block.volatile.get(name, getattr(state, name))
-        if not 0 <= value <= limit:
-            raise SwapRefused(Status.BAD_STATE, f"{name} is {value}, beyond 0 to {limit}")
-        numbers.append(value)
+    numbers += [getattr(state, name) for name in (*STATIC, *VARIABLE)]
     numbers.append(state.version is Version.V2_2)
     return place == 0, np.array(numbers, np.int64)
 

@@ -120,13 +120,13 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
     def quote_exact_in(
         self,
         state: UniswapV2State,
-        block: QuoteBlock,  # noqa: ARG002  a pair does not know the time
+        block: QuoteBlock,
         token_in: Address,
         token_out: Address,
         amount: int,
     ) -> Quote:
         """Return UniswapV2Library.getAmountOut, within the pair's own limits."""
-        reserves = _oriented(state, token_in, token_out)
+        reserves = _oriented(self.at(state, block), token_in, token_out)
         status, out = amount_out(amount, *reserves, state.fee_pips)
         checked(status)
         return Quote(out, out)
@@ -134,13 +134,13 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
     def quote_exact_out(
         self,
         state: UniswapV2State,
-        block: QuoteBlock,  # noqa: ARG002  a pair does not know the time
+        block: QuoteBlock,
         token_in: Address,
         token_out: Address,
         amount: int,
     ) -> Quote:
         """Return UniswapV2Library.getAmountIn, within the pair's own limits."""
-        reserves = _oriented(state, token_in, token_out)
+        reserves = _oriented(self.at(state, block), token_in, token_out)
         status, needed = amount_in(amount, *reserves, state.fee_pips)
         checked(status)
         return Quote(needed, needed)
@@ -148,13 +148,13 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
     def marginal_rate(
         self,
         state: UniswapV2State,
-        block: QuoteBlock,  # noqa: ARG002  a pair does not know the time
+        block: QuoteBlock,
         token_in: Address,
         token_out: Address,
         amount: int,
     ) -> float:
         """Return the slope of the product curve."""
-        reserves = _oriented(state, token_in, token_out)
+        reserves = _oriented(self.at(state, block), token_in, token_out)
         status, rate = rate_at(amount, *reserves, state.fee_pips)
         checked(status)
         return rate

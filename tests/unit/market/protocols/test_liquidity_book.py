@@ -143,7 +143,7 @@ def test_a_hook_that_does_not_see_swaps_is_no_obstacle(protocol, state):
 
 def test_volatile_values_beyond_the_contracts_are_refused(protocol, state):
     block = QuoteBlock(1, NOW, volatile={"volatility_reference": 2**20})
-    with pytest.raises(SwapRefused, match="BAD_STATE"):
+    with pytest.raises(ValueError, match="volatility_reference: expected 0 to"):
         protocol.quote_exact_in(state, block, X, Y, 1)
 
 
