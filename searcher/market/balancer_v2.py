@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from searcher.domain.events import Log
+from searcher.domain.settings import Settings
 from searcher.domain.units import Address, Hash32, Uint256
 from searcher.kernels.reference.balancer_fixed_point import ONE
 from searcher.kernels.reference.balancer_vault import V2_MAX_BALANCE, V2Side
@@ -34,6 +35,7 @@ from searcher.market.balancer import (
     marginal,
 )
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, words
+from searcher.market.memo import Memo
 from searcher.market.protocol import (
     Answer,
     Protocol,
@@ -140,6 +142,10 @@ class BalancerV2(Protocol[S]):
     Identity = BalancerV2Identity
     curves: ClassVar[Curves]
 
+    def __init__(self, config: Settings) -> None:
+        super().__init__(config)
+        self._pools = Memo(self._pool_at)
+
     @abstractmethod
     def pool(
         self, state: S, block: QuoteBlock, pair: tuple[int, int]
@@ -189,6 +195,11 @@ class BalancerV2(Protocol[S]):
         pair = places(state.tokens, token_in, token_out)
         if state.paused or state.vault_paused:
             raise SwapRefused(Status.PAUSED, "the pool or the vault is paused")
+        return self._pools(state, block, pair)
+
+    def _pool_at(
+        self, state: Any, block: QuoteBlock, pair: tuple[int, int]
+    ) -> tuple[Words, tuple[int, int]]:
         return self.pool(self.at(state, block), block, pair)
 
     # ---- events

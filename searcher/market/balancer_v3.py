@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from searcher.domain.events import Log
+from searcher.domain.settings import Settings
 from searcher.domain.units import Address, Uint256
 from searcher.kernels.reference.balancer_fixed_point import ONE, mul_down
 from searcher.kernels.reference.balancer_vault import (
@@ -41,6 +42,7 @@ from searcher.market.balancer import (
     marginal,
 )
 from searcher.market.decoding import MalformedLog, address_of, topic_word, words
+from searcher.market.memo import Memo
 from searcher.market.protocol import (
     Answer,
     Protocol,
@@ -175,6 +177,10 @@ class BalancerV3(Protocol[S]):
     Identity = BalancerV3Identity
     curves: ClassVar[Curves]
 
+    def __init__(self, config: Settings) -> None:
+        super().__init__(config)
+        self._words = Memo(self._words_at)
+
     @abstractmethod
     def words(self, state: S, block: QuoteBlock, sides: list[V3Side], terms: V3Terms) -> Words:
         """Return the pool as the curve's kernels see it; the state is as it holds in the block."""
@@ -224,13 +230,16 @@ class BalancerV3(Protocol[S]):
             or state.should_call_compute_dynamic_swap_fee
         ):
             raise SwapRefused(Status.UNMODELLED, "a hook takes part in the pool's swaps")
+        return self._words(state, block), pair
+
+    def _words_at(self, state: S, block: QuoteBlock) -> Words:
         state = self.at(state, block)
         terms = V3Terms(
             state.static_swap_fee_percentage,
             0 if state.is_pool_in_recovery_mode else state.aggregate_swap_fee_percentage,
             state.minimum_trade_amount,
         )
-        return self.words(state, block, touched(state), terms), pair
+        return self.words(state, block, touched(state), terms)
 
     # ---- events
 

@@ -25,6 +25,16 @@ from searcher.market.protocol import PROTOCOLS, QuoteBlock
 from searcher.market.state import state_from
 from tests.bench.figures import Machine
 
+IN_KERNELS = {
+    "constant product": "V2 exact in, 30 bps, hot",
+    "concentrated, small amounts": "concentrated exact in down, 516 segments, hot",
+    "concentrated, over many ticks": "concentrated exact in down, 516 segments, hot",
+    "solidly stable": "velodrome v2 stable in, 6 decimals, hot",
+    "stableswap of three coins": "Curve 3pool: quote, prepared, hot",
+    "weighted": "Balancer V2 weighted 60/40, hot",
+}
+"""The figure of `make bench` for the same curve inside a kernel, on inputs of its own."""
+
 BLOCK = QuoteBlock(1, 1_770_000_000)
 REPETITIONS = 5
 TOKENS = tuple("0x" + f"{n:02x}" * 20 for n in (0xA1, 0xB2, 0xC3))
@@ -132,7 +142,7 @@ def weighted(rng: random.Random) -> tuple[str, Pools]:
                 "decimals": [18, 18],
                 "normalized_weights": [share * 10**17, (10 - share) * 10**17],
                 "swap_fee_percentage": 3 * 10**15,
-                "pow_version": "v1",
+                "pow_version": "v2",
             }
         )
     return "balancer_v2_weighted", pools
@@ -219,6 +229,7 @@ def write(path: Path) -> None:
 def report(ours: Path, theirs: Path, path: Path) -> None:
     """Put both side by side, as a file and as a table."""
     mine, other = (json.loads(p.read_text()) for p in (ours, theirs))
+    kernels = _kernel_figures(path.with_name("curves.json"))
     rows = []
     for name, case in mine.items():
         their = other["families"][name]
@@ -228,6 +239,7 @@ def report(ours: Path, theirs: Path, path: Path) -> None:
                 "family": name,
                 "quotes": len(case["ours"]),
                 "our_ns": round(case["our_ns"]),
+                "our_kernel_ns": kernels.get(IN_KERNELS[name]),
                 "their_ns": round(their["ns"]),
                 "ratio": round(their["ns"] / case["our_ns"], 1),
                 "different": different,
@@ -237,22 +249,31 @@ def report(ours: Path, theirs: Path, path: Path) -> None:
     document = {
         "peer": peer,
         "machine": msgspec.to_builtins(Machine.this()),
-        "measured": "medians; one quote is one call from Python, objects and tables made before",
+        "measured": "medians; one quote is one call from Python, objects and tables made before;"
+        " our_kernel_ns is of the last `make bench`, inside kernels, on inputs of its own",
         "families": rows,
     }
     path.write_text(json.dumps(document, indent=2) + "\n")
     table = Table(title=f"searcher beside degenbot {peer['version']}")
-    for column in ("family", "ours ns", "theirs ns", "times", "different"):
+    for column in ("family", "kernel ns", "ours ns", "theirs ns", "times", "different"):
         table.add_column(column, justify="left" if column == "family" else "right")
     for row in rows:
         table.add_row(
             row["family"],
+            str(row["our_kernel_ns"] or "-"),
             f"{row['our_ns']:,}",
             f"{row['their_ns']:,}",
             f"{row['ratio']}",
             str(row["different"]),
         )
     Console().print(table)
+
+
+def _kernel_figures(path: Path) -> dict[str, int]:
+    """Return the medians of the last bench of curves by name; none where it was not run."""
+    if not path.is_file():
+        return {}
+    return {f["name"]: round(f["median"]) for f in json.loads(path.read_text())["figures"]}
 
 
 if __name__ == "__main__":

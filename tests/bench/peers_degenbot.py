@@ -21,7 +21,8 @@ from degenbot.balancer.libraries import weighted_math
 from degenbot.balancer.libraries.fixed_point import mul_up
 from degenbot.curve.curve_stableswap_liquidity_pool import CurveStableswapPool
 from degenbot.curve.types import CurveStableswapPoolState
-from degenbot.uniswap.v2_functions import constant_product_calc_exact_in
+from degenbot.uniswap.v2_liquidity_pool import UniswapV2Pool
+from degenbot.uniswap.v2_types import UniswapV2PoolState
 from degenbot.uniswap.v3_libraries.tick_math import MAX_SQRT_RATIO, MIN_SQRT_RATIO
 from degenbot.uniswap.v3_liquidity_pool import UniswapV3Pool
 from degenbot.uniswap.v3_types import (
@@ -35,11 +36,18 @@ POOL = "0x" + "77" * 20
 
 
 def constant_product(pool):
-    reserves = int(pool["reserve0"]), int(pool["reserve1"])
-    fee = Fraction(3, 1000)
-    return lambda way, amount: constant_product_calc_exact_in(
-        amount_in=amount, reserves_in=reserves[way], reserves_out=reserves[1 - way], fee=fee
+    there = UniswapV2Pool.__new__(UniswapV2Pool)
+    there.address = POOL
+    there.token0, there.token1 = pool["token0"], pool["token1"]
+    there.fee_token0 = there.fee_token1 = Fraction(3, 1000)
+    there._state = UniswapV2PoolState(
+        address=POOL,
+        block=1,
+        reserves_token0=int(pool["reserve0"]),
+        reserves_token1=int(pool["reserve1"]),
     )
+    tokens = there.token0, there.token1
+    return lambda way, amount: there.calculate_tokens_out_from_tokens_in(tokens[way], amount)
 
 
 def concentrated(pool):

@@ -16,6 +16,8 @@ from searcher.domain.units import Address
 from searcher.kernels.curve_stable import exact_in, exact_out
 from searcher.kernels.curve_stable import marginal_rate as rate_at
 from searcher.kernels.refusal import checked
+from searcher.kernels.u256 import Words
+from searcher.market.memo import Memo
 from searcher.market.protocol import Protocol, Quote, QuoteBlock, Reads
 from searcher.market.stableswap import CurveStableState, accepts, numbers, prepared, told_balances
 from searcher.market.stableswap_events import TOPICS, apply_event
@@ -34,6 +36,10 @@ class CurveStable(Protocol[CurveStableState]):
     topics = TOPICS
     volatile = frozenset({"balances", "rates", "initial_a"})
 
+    def __init__(self, config: Settings) -> None:
+        super().__init__(config)
+        self._pools = Memo(self._prepared)
+
     def reads(self, identity: StableIdentity) -> Reads[CurveStableState]:
         """Return the reads of coins, balances, parameters, rates and supply."""
         return read_plain(identity)
@@ -50,6 +56,9 @@ class CurveStable(Protocol[CurveStableState]):
         """Return the state as it holds in a block; balances that come with it are current."""
         return told_balances(super().at(state, block), block)
 
+    def _prepared(self, state: CurveStableState, block: QuoteBlock) -> tuple[Words, int]:
+        return prepared(numbers(self.at(state, block), block))
+
     def quote_exact_in(
         self,
         state: CurveStableState,
@@ -61,9 +70,7 @@ class CurveStable(Protocol[CurveStableState]):
         """Return get_dy, and what exchange pays."""
         i, j = _places(state, token_in, token_out)
         accepts(amount)
-        status, seen, paid = exact_in(
-            *prepared(numbers(self.at(state, block), block)), i, j, amount
-        )
+        status, seen, paid = exact_in(*self._pools(state, block), i, j, amount)
         checked(status)
         return Quote(seen, paid)
 
@@ -78,9 +85,7 @@ class CurveStable(Protocol[CurveStableState]):
         """Return the least inputs for which get_dy says, and exchange pays, at least `amount`."""
         i, j = _places(state, token_in, token_out)
         accepts(amount)
-        status, seen, paid = exact_out(
-            *prepared(numbers(self.at(state, block), block)), i, j, amount
-        )
+        status, seen, paid = exact_out(*self._pools(state, block), i, j, amount)
         checked(status)
         return Quote(seen, paid)
 
@@ -95,7 +100,7 @@ class CurveStable(Protocol[CurveStableState]):
         """Return the slope of the invariant, less the fee."""
         i, j = _places(state, token_in, token_out)
         accepts(amount)
-        status, rate = rate_at(*prepared(numbers(self.at(state, block), block)), i, j, amount)
+        status, rate = rate_at(*self._pools(state, block), i, j, amount)
         checked(status)
         return rate
 

@@ -27,6 +27,7 @@ from searcher.market.curve_ng import (
     read_fields,
     refreshed,
 )
+from searcher.market.memo import Memo
 from searcher.market.protocol import Protocol, Quote, QuoteBlock, Reads
 from searcher.market.stableswap import accepts
 from searcher.market.tokens import places
@@ -54,6 +55,10 @@ class CurveStableNg(Protocol[CurveNgState]):
     topics = TOPICS
     volatile = VOLATILE
 
+    def __init__(self, config: Settings) -> None:
+        super().__init__(config)
+        self._pools = Memo(self._prepared)
+
     def reads(self, identity: CurveNgIdentity) -> Reads[CurveNgState]:
         """Read coins, balances, rates, A, fees and supply."""
         fields = yield from read_fields(identity.pool, identity.factory)
@@ -67,6 +72,9 @@ class CurveStableNg(Protocol[CurveNgState]):
         """Take swaps, deposits, withdrawals, ramps and fees."""
         return applied(state, log)
 
+    def _prepared(self, state: CurveNgState, block: QuoteBlock) -> PreparedPool:
+        return PreparedPool(self.at(state, block), block.timestamp)
+
     def quote_exact_in(
         self,
         state: CurveNgState,
@@ -78,7 +86,7 @@ class CurveStableNg(Protocol[CurveNgState]):
         """Return get_dy, and what exchange() pays."""
         accepts(amount)
         i, j = places(state.coins, token_in, token_out)
-        pool = PreparedPool(self.at(state, block), block.timestamp)
+        pool = self._pools(state, block)
         said = pool.get_dy(i, j, amount)
         return Quote(said, pool.exchange(i, j, amount) if amount else 0)
 
@@ -93,7 +101,7 @@ class CurveStableNg(Protocol[CurveNgState]):
         """Return get_dx, and an input that just pays the amount."""
         accepts(amount)
         i, j = places(state.coins, token_in, token_out)
-        pool = PreparedPool(self.at(state, block), block.timestamp)
+        pool = self._pools(state, block)
         said = pool.get_dx(i, j, amount)
         return Quote(said, pool.least_in(i, j, amount))
 
@@ -108,7 +116,7 @@ class CurveStableNg(Protocol[CurveNgState]):
         """Return the derivative of the exchange, its fee's included."""
         accepts(amount)
         i, j = places(state.coins, token_in, token_out)
-        pool = PreparedPool(self.at(state, block), block.timestamp)
+        pool = self._pools(state, block)
         return pool.marginal_rate(i, j, amount)
 
 

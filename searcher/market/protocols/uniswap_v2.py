@@ -128,7 +128,8 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
         """Return UniswapV2Library.getAmountOut, within the pair's own limits."""
         reserves = _oriented(self.at(state, block), token_in, token_out)
         status, out = amount_out(amount, *reserves, state.fee_pips)
-        checked(status)
+        if status:
+            checked(status)
         return Quote(out, out)
 
     def quote_exact_out(
@@ -228,9 +229,11 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
 
 
 def _oriented(state: UniswapV2State, token_in: Address, token_out: Address) -> tuple[int, int]:
-    reserves = (state.reserve0, state.reserve1)
-    place_in, place_out = places((state.token0, state.token1), token_in, token_out)
-    return reserves[place_in], reserves[place_out]
+    """Return what the pair holds of the token given and of the token got."""
+    if token_in == state.token0 and token_out == state.token1:
+        return state.reserve0, state.reserve1
+    places((state.token0, state.token1), token_in, token_out)  # refuses what is not the pair's
+    return state.reserve1, state.reserve0
 
 
 def _reserves(answer: Answer) -> tuple[int, int] | str:
