@@ -12,7 +12,7 @@ a block whose `volatile` has been read.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 from msgspec import Struct
@@ -187,28 +187,37 @@ class CurveCrypto(Protocol[S]):
     def quote_exact_in(
         self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
     ) -> Quote:
-        """Return get_dy, which is what the exchange pays."""
+        """Return get_dy, which is what the exchange pays, but nothing for nothing."""
         i, j = places(state.coins, token_in, token_out)
         now = self.at(state, block)
         dy = self._in(self.packed(now), now, i, j, _amount(amount))
-        return Quote(dy, dy)
+        return Quote(dy, dy if amount else 0)
 
     def quote_exact_out(
         self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
     ) -> Quote:
-        """Return get_dx, and as `realised` what the exchange then pays for it.
+        """Return get_dx, and an input whose exchange pays at least the amount.
 
-        The contract's get_dx is an estimate: it may pay a little more or less than was asked. Of a
-        legacy pool, which has none, it is the input that pays enough while one less does not.
+        The contract's get_dx is an estimate: its exchange may pay a little more or less than was
+        asked. Where it pays enough, that input is get_dx; else it is the next above that pays
+        enough while one less does not. Of a legacy pool, which has no get_dx, both are such a
+        least input, above or below what the views would have estimated.
+
+        Raises:
+            SwapRefused: get_dx would revert, or the exchange pays that much for no input.
         """
         i, j = places(state.coins, token_in, token_out)
         now = self.at(state, block)
         pool = self.packed(now)
         status, dx = self.kernel_out(pool, now, i, j, _amount(amount))
         checked(status)
-        if not self.has_get_dx(now):
-            dx = self._least_input(pool, now, i, j, (dx, amount))
-        return Quote(dx, self._in(pool, now, i, j, dx))
+
+        def paid(given: int) -> tuple[int, int]:
+            return self.kernel_in(pool, now, i, j, given)
+
+        is_exact = self.has_get_dx(now)
+        least = _least_input(paid, dx, amount, downwards=not is_exact)
+        return Quote(dx if is_exact else least, least)
 
     def marginal_rate(
         self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
@@ -219,21 +228,6 @@ class CurveCrypto(Protocol[S]):
         status, rate = self.kernel_rate(self.packed(now), now, i, j, _amount(amount))
         checked(status)
         return rate
-
-    def _least_input(self, pool: Words, state: S, i: int, j: int, at: tuple[int, int]) -> int:
-        """Search from an estimate of the input for `at[1]`; the kernel refuses what is too much."""
-        enough, wanted = max(at[0], 1), at[1]
-        while self._in(pool, state, i, j, enough) < wanted:
-            enough *= 2
-        too_little = 0
-        while enough - too_little > 1:
-            middle = (enough + too_little) // 2
-            status, paid = self.kernel_in(pool, state, i, j, middle)
-            if status == Status.OK and paid >= wanted:
-                enough = middle
-            else:
-                too_little = middle
-        return enough
 
     def _in(self, pool: Words, state: S, i: int, j: int, amount: int) -> int:
         status, dy = self.kernel_in(pool, state, i, j, amount)
@@ -409,6 +403,55 @@ def _amount(amount: int) -> int:
     if not 0 <= amount < 1 << 256:
         raise SwapRefused(Status.OVERFLOW, "the amount does not fit uint256")
     return amount
+
+
+def _least_input(
+    paid: Callable[[int], tuple[int, int]], estimate: int, wanted: int, *, downwards: bool
+) -> int:
+    """Search for an input that pays `wanted` while one less does not.
+
+    Args:
+        paid: what an input pays, as a status and an amount. Too little an input may be refused, and
+            from some input on everything is.
+        estimate: where the search begins: it takes wider and wider steps from there.
+        wanted: the least output.
+        downwards: whether to look for less than an estimate that pays enough; else that is it.
+
+    Raises:
+        SwapRefused: no input pays that much.
+    """
+
+    def judge(given: int) -> tuple[bool, int]:
+        status, amount = paid(given)
+        # A legacy view may answer something for nothing, which no exchange pays.
+        return status == Status.OK and amount >= wanted and given > 0, status
+
+    low = high = estimate
+    is_enough, status = judge(estimate)
+    step = 1
+    if is_enough:
+        while downwards and judge(low)[0]:
+            high, low = low, max(low - step, 0)
+            step *= 2
+    else:
+        was_taken = status == Status.OK
+        while not is_enough and (status == Status.OK or not was_taken):
+            low, high = high, high + step
+            step *= 2
+            if high >> 256:
+                raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "no input pays that much")
+            is_enough, status = judge(high)
+            was_taken = was_taken or status == Status.OK
+    while high - low > 1:
+        middle = (high + low) // 2
+        is_found, here = judge(middle)
+        # Between what pays too little and what is refused as too much there may be enough.
+        if is_found or (here != Status.OK and not is_enough):
+            high, is_enough, status = middle, is_found, here
+        else:
+            low = middle
+    checked(status)
+    return high
 
 
 def _packed(amplification: int, gamma: int) -> int:

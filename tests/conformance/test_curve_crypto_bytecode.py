@@ -264,6 +264,67 @@ def test_an_exchange_that_the_state_would_not_make_is_refused(family):
         refused += 1
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_exchange_of_the_realised_input_pays_what_was_asked(family):
+    evm, double = deployed(family)
+    rng = random.Random(8)
+    estimates = Counter()
+    exchanged = 0
+    while estimates.total() < 300:
+        pool = family.draw(rng)
+        if not (pool.A and pool.gamma):
+            continue
+        protocol, state = state_of(family, pool, ramps=False)
+        evm.send(double, *family.settings(pool, False))
+        i, j = rng.choice(family.pairs)
+        wanted = amount(rng, pool.balances[j], 0.01)
+        try:
+            quote = protocol.quote_exact_out(state, BLOCK, COINS[i], COINS[j], wanted)
+        except SwapRefused:
+            continue
+
+        def paid(given, i=i, j=j):
+            if not given:
+                return 0  # whatever a legacy view says, no exchange takes it
+            return answer(evm.call, double, *family.asked("get_dy", i, j, given)) or 0
+
+        out = paid(quote.realised)
+        assert out >= wanted, (pool, i, j, wanted)
+        # After it has paid, an exchange brings D up to date, which far off balance may revert.
+        asked = family.exchanged(i, j, quote.realised, pool.price_scale)
+        moved = answer(evm.call, double, *asked)
+        assert moved in {None, out}
+        exchanged += moved is not None
+        says_enough = family.has_get_dx(pool) and paid(quote.amount) >= wanted
+        if says_enough:
+            assert quote.realised == quote.amount
+        else:
+            assert paid(quote.realised - 1) < wanted, (pool, i, j, wanted)
+        estimates[says_enough] += 1
+    assert min(estimates[False], estimates[True]) > 30, estimates
+    assert exchanged > 200, exchanged
+
+
+def test_legacy_pools_of_two_pay_nothing_for_nothing():
+    """Whatever their view says of it."""
+    evm, double = deployed(TwoCoins)
+    rng = random.Random(9)
+    found = 0
+    while found < 10:
+        pool = two_coins(rng)
+        if pool.maths != two.Maths.LEGACY or not (pool.A and pool.gamma):
+            continue
+        protocol, state = state_of(TwoCoins, pool, ramps=False)
+        evm.send(double, *TwoCoins.settings(pool, False))
+        said = answer(evm.call, double, *TwoCoins.asked("get_dy", 0, 1, 0))
+        if not said:
+            continue
+        assert protocol.quote_exact_in(state, BLOCK, *COINS[:2], 0) == (said, 0, 0)
+        with pytest.raises(Reverted):
+            evm.call(double, *TwoCoins.exchanged(0, 1, 0, pool.price_scale))
+        found += 1
+
+
 def test_legacy_pools_take_the_least_that_pays_enough():
     rng = random.Random(7)
     found = 0
@@ -278,7 +339,9 @@ def test_legacy_pools_take_the_least_that_pays_enough():
             less = protocol.quote_exact_in(state, BLOCK, *COINS[:2], quote.amount - 1).amount
         except SwapRefused:
             continue
-        assert less < wanted <= quote.realised
+        paid = protocol.quote_exact_in(state, BLOCK, *COINS[:2], quote.realised).amount
+        assert quote.amount == quote.realised
+        assert less < wanted <= paid
         found += 1
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from searcher.market.protocol import QuoteBlock
 from tests.conformance.draws import addresses, block
-from tests.conformance.states.curve_stable_ng import ROUNDING, pool
+from tests.conformance.states.curve_stable_ng import ROUNDING, SHORT, pool
 
-__all__ = ["ROUNDING", "states", "tokens"]
+__all__ = ["ROUNDING", "SHORT", "states", "tokens"]
 
 
 def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
