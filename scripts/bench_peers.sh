@@ -22,8 +22,11 @@ if [ ! -e "$venv/.locked" ] || [ locks/peers.txt -nt "$venv/.locked" ]; then
   touch "$venv/.locked"
 fi
 .venv/bin/python -m tests.bench.peers write var/bench/peers-cases.json
-# Its import makes a database in the home folder: it gets one of its own, on a local disk.
+# Its first import makes a configuration and a database in the home folder, and can lock itself out
+# of the latter: it gets a home of its own, with the configuration there already.
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
+mkdir -p "$home/.config/degenbot"
+printf '[database]\npath = "%s"\n\n[rpc]\n' "$home/degenbot.db" > "$home/.config/degenbot/config.toml"
 HOME=$home "$venv/bin/python" tests/bench/peers_degenbot.py var/bench/peers-cases.json var/bench/peers-degenbot.json
 .venv/bin/python -m tests.bench.peers report var/bench/peers-cases.json var/bench/peers-degenbot.json var/bench/peers.json

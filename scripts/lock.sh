@@ -8,6 +8,6 @@ compile() {
 }
 compile -o locks/runtime.txt
 compile --extra dev -c locks/runtime.txt -o locks/dev.txt
-echo "degenbot==0.5.0" | uv pip compile --quiet --python-version 3.12 --generate-hashes --no-header \
+printf '%s\n' "degenbot==0.5.0" "sqlalchemy<2.1" | uv pip compile --quiet --python-version 3.12 --generate-hashes --no-header \
   --no-annotate --no-emit-index-url --no-emit-find-links - -o locks/peers.txt
 cd contracts && npm install --package-lock-only

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,19 +56,57 @@ if _TOO_LATE:
 _TYPES: Final = {**vars(numba.types), "U256": U256}
 
 
+_DECLARED: Final[list[Callable[[], None]]] = []
+
+
 def kernel(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Compile a function for exactly one signature, when its module is imported.
+    """Compile a function for exactly one signature, when it is first called.
 
     Division follows numpy (no exception), the interpreter lock is released while it runs, and the
-    machine code is cached on disk.
+    machine code is cached on disk: a caller's holds its callees', so that a start loads what it
+    calls and nothing else.
 
     Args:
         signature: numba's signature, such as `f8(f8, f8[::1])`; `U256` is a type in it.
     """
     types = eval(signature, _TYPES)  # noqa: S307  a literal of our own sources
-    compile_for = numba.njit(types, cache=True, error_model="numpy", nogil=True)
+    compile_for = numba.njit(cache=True, error_model="numpy", nogil=True)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        return cast("Callable[P, R]", compile_for(function))
+        dispatcher = compile_for(function)
+        _DECLARED.append(_postponed(dispatcher, types))
+        return cast("Callable[P, R]", dispatcher)
 
     return decorate
+
+
+def load_all() -> None:
+    """Load, or compile, every kernel of the modules imported so far: no call waits after this."""
+    for load in _DECLARED:
+        load()
+
+
+def _postponed(dispatcher: Any, types: Any) -> Callable[[], None]:
+    """Let a dispatcher compile for `types` alone when it is called, from Python or by a kernel.
+
+    Numba asks a dispatcher without machine code to compile for whatever arguments it meets; what it
+    asks is answered here once, and the dispatcher is an ordinary one of one signature afterwards.
+    """
+
+    def load() -> None:
+        if not dispatcher.overloads:
+            dispatcher.compile(types)
+            dispatcher.disable_compile()
+            del dispatcher._compile_for_args, dispatcher.get_call_template  # noqa: SLF001  set below
+
+    def called(*_arguments: Any, **_named: Any) -> Any:
+        load()
+        return dispatcher
+
+    def called_by_kernel(arguments: Any, named: Any) -> Any:
+        load()
+        return dispatcher.get_call_template(arguments, named)
+
+    dispatcher._compile_for_args = called  # noqa: SLF001  the one place where numba compiles
+    dispatcher.get_call_template = called_by_kernel
+    return load

@@ -9,13 +9,14 @@ invariant does not depend on the swap. Every kernel returns a `Status` first and
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from searcher.kernels._jit import kernel
+from searcher.kernels.curve_stable import get_d, get_y, rule_bits
+from searcher.kernels.reference.curve_stable import Rules
 from searcher.kernels.refusal import Status
 from searcher.kernels.u256 import (
     ONE,
@@ -26,7 +27,6 @@ from searcher.kernels.u256 import (
     bit_length,
     constant,
     div,
-    from_float,
     load,
     mul_checked,
     pack,
@@ -53,12 +53,9 @@ _FEE_UNIT = constant(10**10)
 _ADMIN_FEE = constant(5 * 10**9)
 _A_PRECISION = constant(100)
 _FOUR = constant(4)
-_MARGIN = constant(16)
-_ROUNDS: Final = 255
+_RULES: Final = rule_bits(Rules())
 _SECANT_ROUNDS: Final = 8
 _WAD_BITS: Final = 60
-_SMALL: Final = 126
-_NARROW: Final = 104
 _ORACLE_BITS: Final = 128
 
 _OK: Final = int(Status.OK)
@@ -66,7 +63,6 @@ _ZERO_AMOUNT: Final = int(Status.ZERO_AMOUNT)
 _EMPTY: Final = int(Status.EMPTY_POOL)
 _NO_LIQUIDITY: Final = int(Status.INSUFFICIENT_LIQUIDITY)
 _OVERFLOW: Final = int(Status.OVERFLOW)
-_NO_CONVERGENCE: Final = int(Status.NO_CONVERGENCE)
 _UNSAFE: Final = int(Status.UNSAFE_VALUES)
 _TOO_SMALL: Final = int(Status.TOO_SMALL)
 _UNKNOWN_TOKEN: Final = int(Status.UNKNOWN_TOKEN)
@@ -118,79 +114,8 @@ def _power(base: Word, exponent: int) -> Word:
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, U256)")
 def invariant(sides: Words, first: int, n: int, amp: Word) -> tuple[int, Word]:
-    """Return get_D of the rows from `first` on."""
-    total = ZERO()
-    for k in range(first, first + n):
-        fits, total = add_checked(total, load(sides, k))
-        if not fits:
-            return _OVERFLOW, ZERO()
-    if total == ZERO():
-        return _OK, ZERO()
-    coins = u256(n)
-    fits, ann = mul_checked(amp, coins)
-    if not fits or ann < _A_PRECISION():
-        return _OVERFLOW, ZERO()
-    more = coins + ONE()
-    spread = _power(coins, n)
-    d = total
-    for _ in range(_ROUNDS):
-        product = d
-        for k in range(first, first + n):
-            x = load(sides, k)
-            fits, product = mul_checked(product, d)
-            if not fits:
-                return _OVERFLOW, ZERO()
-            if x == ZERO():
-                return _EMPTY, ZERO()
-            product = div(product, x)
-        product = product >> np.int64(2) if n == 2 else div(product, spread)
-        fits1, above = mul_checked(ann, total)
-        fits2, times_n = mul_checked(product, coins)
-        fits3, above = add_checked(div(above, _A_PRECISION()), times_n)
-        fits4, above = mul_checked(above, d)
-        fits5, below = mul_checked(ann - _A_PRECISION(), d)
-        fits6, times_more = mul_checked(more, product)
-        fits7, below = add_checked(div(below, _A_PRECISION()), times_more)
-        if not (fits1 and fits2 and fits3 and fits4 and fits5 and fits6 and fits7):
-            return _OVERFLOW, ZERO()
-        if below == ZERO():
-            return _OVERFLOW, ZERO()
-        before = d
-        d = div(above, below)
-        if (d - before if d > before else before - d) <= ONE():
-            return _OK, d
-    return _NO_CONVERGENCE, ZERO()
-
-
-@kernel("Tuple((b1, U256))(U256, U256, U256)")
-def _settled(b: Word, c: Word, d: Word) -> tuple[bool, Word]:
-    """Return whether the contract's rounds are known to end, without a revert, at a number; and it.
-
-    The rounds are Newton's for f(y) = y^2 + (b - d) y - c from y = d, rounded down. From any y they
-    give r = floor(root) or more, and they stop at the first step of at most 1. With e = y - (r + 1)
-    a step gives more than r only where e^2 >= f(r + 1). So if f(r + 1) > 4, such a step is longer
-    than 1, and the only stop is r. The bounds on bits keep every round far from overflow and from
-    255 rounds, since each at least halves the distance to the root.
-
-    The root is found in doubles, improved by one exact round, and proven by f(r) <= 0 < f(r + 1).
-    """
-    if bit_length(d) > _NARROW or bit_length(b) > _NARROW or bit_length(c) > 2 * _NARROW:
-        return False, ZERO()
-    linear, square = to_float(b) - to_float(d), to_float(c)
-    spread = math.sqrt(linear * linear + 4.0 * square)
-    guess = 2.0 * square / (linear + spread) if linear > 0.0 else 0.5 * (spread - linear)
-    if not 2.0**20 < guess < to_float(d) * 2.0**10:
-        return False, ZERO()
-    y = from_float(guess * (1.0 + 2.0**-46))
-    below = y + y + b
-    if below <= d + _MARGIN():
-        return False, ZERO()
-    y = div(y * y + c, below - d)
-    if y * (y + b) > y * d + c:
-        y -= ONE()
-    over, under = y * (y + b), y * d + c
-    after = over + y + y + ONE() + b
-    return over <= under and after > under + d + _FOUR() and y + y + b > d + _MARGIN(), y
+    """Return get_D of the rows from `first` on: the arithmetic of the newest plain pools."""
+    return get_d(sides, first, n, amp, _RULES)
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, i8, i8, U256, U256, U256)")
@@ -198,58 +123,7 @@ def side(
     sides: Words, first: int, n: int, missing: int, changed: int, x: Word, amp: Word, d: Word
 ) -> tuple[int, Word]:
     """Return the balance `missing` that keeps `d`, with `x` in the place of `changed`."""
-    coins = u256(n)
-    fits, ann = mul_checked(amp, coins)
-    if not fits:
-        return _OVERFLOW, ZERO()
-    total = ZERO()
-    c = d
-    for k in range(n):
-        if k == missing:
-            continue
-        value = x if k == changed else load(sides, first + k)
-        fits1, total = add_checked(total, value)
-        fits2, c = mul_checked(c, d)
-        fits3, value = mul_checked(value, coins)
-        if not (fits1 and fits2 and fits3):
-            return _OVERFLOW, ZERO()
-        if value == ZERO():
-            return _EMPTY, ZERO()
-        c = div(c, value)
-    fits1, c = mul_checked(c, d)
-    fits2, c = mul_checked(c, _A_PRECISION())
-    fits3, spread = mul_checked(ann, coins)
-    fits4, b = mul_checked(d, _A_PRECISION())
-    if not (fits1 and fits2 and fits3 and fits4) or ann == ZERO():
-        return _OVERFLOW, ZERO()
-    c = div(c, spread)
-    fits, b = add_checked(total, div(b, ann))
-    if not fits:
-        return _OVERFLOW, ZERO()
-    ends, y = _settled(b, c, d)
-    if ends:
-        return _OK, y
-    # Below these bounds nothing in a round can overflow, and plain words are much faster.
-    small = bit_length(d) <= _SMALL and bit_length(b) <= _SMALL and bit_length(c) <= 2 * _SMALL
-    y = d
-    for _ in range(_ROUNDS):
-        before = y
-        if small and bit_length(y) <= _SMALL:
-            below = y + y + b
-            if below <= d:
-                return _OVERFLOW, ZERO()
-            y = div(y * y + c, below - d)
-        else:
-            fits1, above = mul_checked(y, y)
-            fits2, above = add_checked(above, c)
-            fits3, twice = add_checked(y, y)
-            fits4, below = add_checked(twice, b)
-            if not (fits1 and fits2 and fits3 and fits4) or below <= d:
-                return _OVERFLOW, ZERO()
-            y = div(above, below - d)
-        if (y - before if y > before else before - y) <= ONE():
-            return _OK, y
-    return _NO_CONVERGENCE, ZERO()
+    return get_y(sides, first, n, changed, x, missing, amp, d, _RULES)
 
 
 @kernel("i8(u8[:,::1])")

@@ -24,6 +24,7 @@ from searcher.domain.units import Address
 from searcher.executor.artifact import explain_revert
 from searcher.executor.deployment import is_operator, verify_code
 from searcher.executor.encoder import with_bid
+from searcher.kernels._jit import load_all
 from searcher.ledger.ledger import Ledger
 from searcher.market.market import Market
 from searcher.mempool.feed import PendingFeed
@@ -141,6 +142,7 @@ async def assemble(
             pipelines[name] = await wiring.pipeline(
                 (sources or {}).get(name), (carriers or {}).get(name), last_target
             )
+        load_all()  # now, and not when the first block waits for it
         return Daemon(pipelines, ledger, stack.pop_all())
     raise AssertionError("an exit stack swallows nothing")
 

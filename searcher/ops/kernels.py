@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import searcher.kernels
-from searcher.kernels._jit import cache_folder
+from searcher.kernels._jit import cache_folder, load_all
 
 PACKAGE: Final = "searcher.kernels"
 SOURCES: Final = Path(searcher.kernels.__file__).parent
@@ -81,4 +81,5 @@ def _imported(path: Path) -> set[str]:
 def _import(name: str) -> Warmed:
     start = time.perf_counter()
     importlib.import_module(f"{PACKAGE}.{name}")
+    load_all()
     return Warmed(name, time.perf_counter() - start)

@@ -111,8 +111,9 @@ def stableswap(rng: random.Random) -> tuple[str, Pools]:
                 rng.randrange(10**12, 10**14),
             ],
             "decimals": [18, 6, 6],
-            "future_a": 200_000,
+            "future_a": 20_000,
             "fee": 4_000_000,
+            "contract": "base",
         }
         for _ in range(50)
     ]
@@ -129,7 +130,7 @@ def weighted(rng: random.Random) -> tuple[str, Pools]:
                 "tokens": list(TOKENS[:2]),
                 "balances": [rng.randrange(10**21, 10**24) for _ in range(2)],
                 "decimals": [18, 18],
-                "weights": [share * 10**17, (10 - share) * 10**17],
+                "normalized_weights": [share * 10**17, (10 - share) * 10**17],
                 "swap_fee_percentage": 3 * 10**15,
                 "pow_version": "v1",
             }

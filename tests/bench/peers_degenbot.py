@@ -109,7 +109,7 @@ def stableswap(pool):
 
 def weighted(pool):
     balances = [int(b) for b in pool["balances"]]
-    weights = [int(w) for w in pool["weights"]]
+    weights = [int(w) for w in pool["normalized_weights"]]
     fee = int(pool["swap_fee_percentage"])
     return lambda way, amount: weighted_math._calc_out_given_in(
         balances[way],

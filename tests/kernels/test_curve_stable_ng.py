@@ -107,36 +107,6 @@ def test_a_swap_of_any_three_coins_is_the_references(balances, amp, fee, dx):
         assert same(kernels.exact_in(rows, 2, 1, dx), of(reference.get_dy, pool, 2, 1, dx))
 
 
-def rounds(b, c, d):
-    """Newton's rounds as the contracts write them."""
-    y = d
-    for _ in range(255):
-        before, y = y, (y * y + c) // (2 * y + b - d)
-        if abs(y - before) <= 1:
-            return y
-    return None
-
-
-@pytest.mark.parametrize("cases", [5_000, pytest.param(200_000, marks=pytest.mark.full)])
-def test_the_short_way_to_a_balance_ends_where_the_rounds_do(cases):
-    draw = random.Random(3)
-    short = 0
-    for _ in range(cases):
-        r = int(2 ** draw.uniform(20, 100))
-        d = int(r * 2 ** draw.uniform(-9, 12))
-        b = d + int(d * draw.uniform(-0.999, 3))
-        # f(r + 1) is `above`: small ones are where the rounds may stop a unit too early.
-        above = draw.choice((*range(20), draw.randrange(2 * r + abs(b - d) + 2)))
-        c = (r + 1) ** 2 + (b - d) * (r + 1) - above
-        if c < 0 or b < 0 or d >> 104 or b >> 104 or c >> 208:
-            continue
-        known, y = kernels._settled(b, c, d)
-        if known:
-            short += 1
-            assert y == rounds(b, c, d), (b, c, d)
-    assert short > cases // 4
-
-
 def test_more_in_never_pays_less_beyond_the_rounding():
     draw = random.Random(4)
     for _ in range(200):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import shutil
@@ -13,10 +14,14 @@ from pathlib import Path
 import numba
 import pytest
 
-from searcher.kernels import _jit, curves, cycles, sizing
+from searcher.kernels import _jit
 
 KERNELS = Path(_jit.__file__).parent
-MODULES = [curves, sizing, cycles]
+MODULES = [
+    importlib.import_module(f"searcher.kernels.{path.stem}")
+    for path in sorted(KERNELS.glob("*.py"))
+    if "@kernel(" in path.read_text() and path.stem != "_jit"
+]
 
 
 def test_the_cache_folder_is_named_by_the_sources():
@@ -97,6 +102,7 @@ def test_an_edit_in_a_callees_file_is_seen_by_its_caller(tmp_path):
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__.rpartition(".")[2])
 def test_every_kernel_is_compiled_once_for_one_signature(module):
+    _jit.load_all()
     kernels = [value for value in vars(module).values() if hasattr(value, "signatures")]
     assert kernels
     for kernel in kernels:

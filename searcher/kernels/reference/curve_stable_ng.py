@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from searcher.kernels.reference.curve_stable import Rules, get_d, get_y
 from searcher.kernels.refusal import Status, SwapRefused
 
 WAD = 10**18
 FEE_UNIT = 10**10
 ADMIN_FEE = 5 * 10**9
 A_PRECISION = 100
-ROUNDS = 255
+_RULES = Rules()
 SECANT_ROUNDS = 8
 MAX = 2**256 - 1
 
@@ -67,32 +68,12 @@ def scaled(rates: Sequence[int], balances: Sequence[int]) -> list[int]:
 
 
 def invariant(xp: Sequence[int], amp: int) -> int:
-    """Return get_D: Newton from the sum until two rounds differ by at most one.
+    """Return get_D: the arithmetic of the newest plain pools.
 
     Raises:
         SwapRefused: overflow, an empty side, or no end within 255 rounds.
     """
-    n = len(xp)
-    total = 0
-    for x in xp:
-        total = _add(total, x)
-    if total == 0:
-        return 0
-    ann = _mul(amp, n)
-    if ann < A_PRECISION:
-        raise SwapRefused(Status.OVERFLOW, f"A * n of {ann} is below {A_PRECISION}")
-    d = total
-    for _ in range(ROUNDS):
-        product = d
-        for x in xp:
-            product = _over_side(_mul(product, d), x)
-        product //= n**n
-        above = _mul(_add(_mul(ann, total) // A_PRECISION, _mul(product, n)), d)
-        below = _add(_mul(ann - A_PRECISION, d) // A_PRECISION, _mul(n + 1, product))
-        before, d = d, _div(above, below)
-        if abs(d - before) <= 1:
-            return d
-    raise SwapRefused(Status.NO_CONVERGENCE, "get_D does not settle in 255 rounds")
+    return get_d(xp, amp, _RULES)
 
 
 def side(others: Sequence[int], n: int, amp: int, d: int) -> int:
@@ -103,21 +84,7 @@ def side(others: Sequence[int], n: int, amp: int, d: int) -> int:
     Raises:
         SwapRefused: overflow, an empty side, or no end within 255 rounds.
     """
-    ann = _mul(amp, n)
-    total = 0
-    c = d
-    for x in others:
-        total = _add(total, x)
-        c = _over_side(_mul(c, d), _mul(x, n))
-    c = _div(_mul(_mul(c, d), A_PRECISION), _mul(ann, n))
-    b = _add(total, _div(_mul(d, A_PRECISION), ann))
-    y = d
-    for _ in range(ROUNDS):
-        before = y
-        y = _div(_add(_mul(y, y), c), _sub(_add(_mul(2, y), b), d))
-        if abs(y - before) <= 1:
-            return y
-    raise SwapRefused(Status.NO_CONVERGENCE, "get_y does not settle in 255 rounds")
+    return get_y([*others, 0], n - 1, amp, d, _RULES)
 
 
 def dynamic_fee(xpi: int, xpj: int, fee: int, multiplier: int) -> int:
@@ -423,12 +390,6 @@ def _funded(d: int) -> int:
     return d
 
 
-def _over_side(value: int, x: int) -> int:
-    if x == 0:
-        raise SwapRefused(Status.EMPTY_POOL, "the pool lacks one of its coins")
-    return value // x
-
-
 def _dust(a: int, b: int) -> int:
     if a < b:
         raise SwapRefused(Status.TOO_SMALL, "the amount does not outlast the rounding")
@@ -457,3 +418,9 @@ def _div(a: int, b: int) -> int:
     if b == 0:
         raise SwapRefused(Status.OVERFLOW, "a division by zero")
     return a // b
+
+
+def _over_side(value: int, x: int) -> int:
+    if x == 0:
+        raise SwapRefused(Status.EMPTY_POOL, "the pool lacks one of its coins")
+    return value // x
