@@ -48,15 +48,6 @@ class Double:
         self.send("set_new_fee", pool.fee, pool.offpeg_fee_multiplier)
         self.send("set_ramp", pool.amp, pool.amp, 0, 0)
 
-    def carry_out(self, reads):
-        """Answer a protocol's reads from the contracts' own views."""
-        try:
-            calls = next(reads)
-            while True:
-                calls = reads.send([self._words(call) for call in calls])
-        except StopIteration as stop:
-            return stop.value
-
     def call(self, name, *args):
         return self._first(self.evm.call(self.address, name + ARGUMENTS[name], *args))
 
@@ -69,16 +60,6 @@ class Double:
             return self.call(name, *args)
         except Reverted:
             return None
-
-    def _words(self, call):
-        mark = self.evm.snapshot()
-        try:
-            output = bytes(self.evm.execute(call.to, bytes.fromhex(call.data[2:])))
-        except Reverted as reverted:
-            return str(reverted)
-        finally:
-            self.evm.revert(mark)
-        return tuple(int.from_bytes(output[k : k + 32]) for k in range(0, len(output), 32))
 
     @staticmethod
     def _first(results):

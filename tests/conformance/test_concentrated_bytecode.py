@@ -14,6 +14,7 @@ from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market.concentrated_pools import ConcentratedPoolIdentity
 from searcher.market.protocol import Pool, QuoteBlock
 from searcher.market.protocols import pancake_v3, slipstream, uniswap_v3
+from tests.conformance.answering import answered
 from tests.conformance.evm import LocalEvm, Reverted, artifact, solidity
 from tests.kernels.concentrated_pools import (
     curve_of,
@@ -183,21 +184,6 @@ class Chain:
         tokens = self.tokens if zero_for_one else self.tokens[::-1]
         return said(getattr(self.protocol, name), self.state, block, *tokens, amount)
 
-    def carry_out(self, reads):
-        """Answer a protocol's reads by the pool."""
-        try:
-            calls = next(reads)
-            while True:
-                answers = []
-                for call in calls:
-                    raw = self.evm.execute(call.to, bytes.fromhex(call.data[2:]))
-                    answers.append(
-                        tuple(int.from_bytes(raw[i : i + 32]) for i in range(0, len(raw), 32))
-                    )
-                calls = reads.send(answers)
-        except StopIteration as stop:
-            return stop.value
-
 
 def check_quote(chain, rng):
     """One exact input or output: the same amount, or a refusal for the contract's reason."""
@@ -296,12 +282,12 @@ def test_what_is_read_is_what_the_events_made(family):
         chain.mint(*position)
     chain.swap(chain.evm.send, True, 10**6)
     chain.follow()
-    read = chain.carry_out(chain.protocol.reads(ConcentratedPoolIdentity(chain.pool)))
+    read = answered(chain.evm, chain.protocol.reads(ConcentratedPoolIdentity(chain.pool)))
     assert read.fee == 3000
     if chain.protocol.volatile:
         chain.state = type(read)(
             **{name: getattr(chain.state, name) for name in chain.state.__struct_fields__}
-            | chain.carry_out(chain.protocol.refresh(chain.state))
+            | answered(chain.evm, chain.protocol.refresh(chain.state))
         )
     assert read == chain.state
 

@@ -12,6 +12,7 @@ from searcher.kernels.refusal import SwapRefused
 from searcher.market.protocol import Quote, QuoteBlock
 from searcher.market.protocols.curve_meta_ng import CurveMetaNg, CurveMetaNgIdentity
 from searcher.market.protocols.curve_stable_ng import CurveNgIdentity, CurveStableNg
+from tests.conformance.answering import answered
 from tests.conformance.curve_ng_double import COINS, Double
 from tests.conformance.evm import LocalEvm, Reverted
 from tests.kernels.curve_ng_pools import amount, ordinary, two
@@ -22,7 +23,7 @@ COUNTS = [25, pytest.param(250, marks=pytest.mark.full)]
 
 
 def plain_read(double):
-    return double.carry_out(PLAIN.reads(CurveNgIdentity(double.address, double.address)))
+    return answered(double.evm, PLAIN.reads(CurveNgIdentity(double.address, double.address)))
 
 
 def now(double):
@@ -142,7 +143,7 @@ class Metapool:
 
     def read(self):
         addresses = (self.meta.address, self.meta.address, self.base.address)
-        return self.meta.carry_out(META.reads(CurveMetaNgIdentity(*addresses)))
+        return answered(self.meta.evm, META.reads(CurveMetaNgIdentity(*addresses)))
 
     def said(self, i, j, dx, n):
         if i and j:

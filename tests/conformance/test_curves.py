@@ -17,6 +17,9 @@ Beside it may stand
     SHORT = (wei, share)                       how much less than was asked an exact input of what
                                                an exact output takes may pay, ROUNDING if left out:
                                                nothing, where the contract has no exact output
+    TOLD = True                                where a swap is told its output, which may then be
+                                               more than the view says of that input: it is the
+                                               view's own input that the view is asked for
 
 That the kernel equals the reference, and both the bytecode, is for each curve's own tests.
 """
@@ -329,10 +332,12 @@ def test_what_an_output_costs_is_what_gave_it(subject, count):
                 over = (max(wei, worth) if wei else 0) + math.ceil(share * amount)
                 assert back.realised <= amount + 1 + over, (forth, back)
                 forward = subject.protocol.quote_exact_in
-                paid = answer(forward, state, block, *way, back.realised)
+                told = getattr(subject.module, "TOLD", False)
+                given = back.amount if told else back.realised
+                paid = answer(forward, state, block, *way, given)
                 least = forth.realised - short_wei - math.ceil(short_share * forth.realised)
                 assert not isinstance(paid, Status), (back, paid)
-                assert paid.realised >= least, (back, paid)
+                assert (paid.amount if told else paid.realised) >= least, (back, paid)
                 answered += 1
     assert asked > count, "hardly any of the random states lets anything be swapped"
     assert answered > asked // 2, f"only {answered} of {asked} outputs have an input"

@@ -9,7 +9,7 @@ from typing import Any
 from searcher.market.protocol import QuoteBlock
 from tests.conformance.draws import addresses, block
 
-ROUNDING, SHORT = (1, 1e-6), (0, 0.0)
+ROUNDING, SHORT = (1, 1e-5), (0, 0.0)
 """Off the peg the fee grows with the input, so that more than one input may pay the same."""
 
 

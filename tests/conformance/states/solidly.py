@@ -9,6 +9,9 @@ from typing import Any
 from searcher.market.protocol import QuoteBlock
 from tests.conformance.draws import addresses, block, sized
 
+TOLD = True
+"""swap takes any output that k allows; getAmountOut may stop short of that, or find nothing."""
+
 
 def states(rng: random.Random) -> Iterator[tuple[dict[str, Any], QuoteBlock]]:
     while True:
