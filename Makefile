@@ -37,8 +37,8 @@ demo: setup ## watch the daemon earn on two local chains; SEED=n picks another m
 test: setup ## the test suite, one end-to-end run included
 	$(BIN)/python -m pytest -q -m "not full"
 
-test-full: setup ## the test suite with the heavy sizes
-	$(BIN)/python -m pytest -q
+test-full: setup ## the test suite with the heavy sizes and new random examples
+	SEARCHER_NEW_EXAMPLES=1 $(BIN)/python -m pytest -q
 
 lint: setup ## formatting, lint, types, and the rules of the house
 	$(BIN)/ruff format --check .

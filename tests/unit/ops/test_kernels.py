@@ -8,8 +8,8 @@ import pytest
 
 from searcher.domain.errors import ExitStatus
 from searcher.kernels import _jit
-from searcher.ops import cli, kernels
-from searcher.ops.cli import build
+from searcher.ops import kernels
+from searcher.ops.cli import build, run
 
 
 def test_every_file_of_kernels_is_warmed():
@@ -32,7 +32,7 @@ def test_nothing_is_compiled_before_what_it_calls():
 
 @pytest.mark.timeout(600)
 def test_warming_leaves_machine_code_of_every_file(capsys):
-    assert cli.run(build(), ["kernels", "warm"]) == ExitStatus.OK
+    assert run(build(), ["kernels", "warm"]) == ExitStatus.OK
     said = capsys.readouterr()
     assert str(_jit.cache_folder()) in said.out
     told = [line.split()[0] for line in said.err.splitlines()]
@@ -50,6 +50,6 @@ def test_cleaning_keeps_the_present_code(tmp_path, monkeypatch, capsys):
         here.with_name("0123456789abcdef"),
     ):
         folder.mkdir(parents=True)
-    assert cli.run(build(), ["kernels", "clean"]) == ExitStatus.OK
+    assert run(build(), ["kernels", "clean"]) == ExitStatus.OK
     assert "0123456789abcdef" in capsys.readouterr().out
     assert len(list(here.parent.iterdir())) == 2

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from searcher.domain.errors import ExitStatus
-from searcher.ops import cli
 from searcher.ops.cli import build
+from searcher.ops.cli import run as run_command
 
 TOKEN0, TOKEN1 = "0x" + "aa" * 20, "0x" + "bb" * 20
 STATE = {"token0": TOKEN0, "token1": TOKEN1, "reserve0": 5 * 10**18, "reserve1": 10**19}
@@ -29,7 +29,7 @@ def file(tmp_path):
 @pytest.fixture
 def run(capsys):
     def call(*arguments):
-        status = cli.run(build(), ["quote", "--protocol", "uniswap_v2", *arguments])
+        status = run_command(build(), ["quote", "--protocol", "uniswap_v2", *arguments])
         said = capsys.readouterr()
         return status, said.out, said.err
 
@@ -148,12 +148,12 @@ def test_a_protocol_describes_its_state(run):
 
 
 def test_the_page_of_all_protocols_is_the_committed_one(capsys):
-    assert cli.run(build(), ["quote", "--describe"]) == ExitStatus.OK
+    assert run_command(build(), ["quote", "--describe"]) == ExitStatus.OK
     page = (Path(__file__).parents[3] / "docs" / "curves.md").read_text()
     assert capsys.readouterr().out == page, "run: searcher quote --describe > docs/curves.md"
 
 
 def test_an_unknown_protocol_gets_the_nearest_name(capsys):
-    status = cli.run(build(), ["quote", "--protocol", "uniswap_v22", "--describe"])
+    status = run_command(build(), ["quote", "--protocol", "uniswap_v22", "--describe"])
     assert status == ExitStatus.CONFIG
     assert "did you mean 'uniswap_v2'" in capsys.readouterr().err
