@@ -9,15 +9,24 @@ from typing import Annotated
 from cyclopts import Parameter
 
 _OFF = {"negative": "", "show_default": False}
+_NONE = {"show_default": False}
+
+_NEEDED = "--protocol, --state, --in, --out and --amount"
 
 
 def quote(
     *,
-    protocol: Annotated[str, Parameter(help="The pool's protocol, such as uniswap_v3.")] = "",
+    protocol: Annotated[
+        str, Parameter(help="The pool's protocol, such as uniswap_v3.", **_NONE)
+    ] = "",
     state: Annotated[Path | None, Parameter(help="JSON file with the pool's state.")] = None,
-    token_in: Annotated[str, Parameter(name="--in", help="Address of the token given.")] = "",
-    token_out: Annotated[str, Parameter(name="--out", help="Address of the token got.")] = "",
-    amount: Annotated[str, Parameter(help="Smallest units of the token given.")] = "",
+    token_in: Annotated[
+        str, Parameter(name="--in", help="Address of the token given.", **_NONE)
+    ] = "",
+    token_out: Annotated[
+        str, Parameter(name="--out", help="Address of the token got.", **_NONE)
+    ] = "",
+    amount: Annotated[str, Parameter(help="Smallest units of the token given.", **_NONE)] = "",
     exact_out: Annotated[bool, Parameter(help="Take the amount as what is got.", **_OFF)] = False,
     block: Annotated[int | None, Parameter(help="Number of the block it is for.")] = None,
     timestamp: Annotated[
@@ -36,6 +45,9 @@ def quote(
         said = quoting.description(protocol) + "\n" if protocol else quoting.page()
         sys.stdout.write(said)
         return ExitStatus.OK
+    given = {"protocol": protocol, "in": token_in, "out": token_out, "amount": amount}
+    if missing := [f"--{name}" for name, value in given.items() if not value]:
+        raise Misconfigured(f"{' and '.join(missing)} missing: a quote needs all of {_NEEDED}")
     if state is None:
         raise Misconfigured("no --state: name the JSON file, --describe says what it holds")
     asked = quoting.question(token_in, token_out, amount, exact_out=exact_out)

@@ -136,8 +136,10 @@ def test_what_was_typed_wrongly_is_named(run, file, amount, tokens, message):
 def test_a_missing_file_and_no_file(run, tmp_path):
     status, _, err = run(*ask(str(tmp_path / "none.json"), "1"))
     assert (status, "cannot be read" in err) == (ExitStatus.CONFIG, True)
-    status, _, err = run()
+    status, _, err = run("--in", TOKEN0, "--out", TOKEN1, "--amount", "1")
     assert (status, "--describe" in err) == (ExitStatus.CONFIG, True)
+    status, _, err = run()
+    assert (status, "--in and --out and --amount missing" in err) == (ExitStatus.CONFIG, True)
 
 
 def test_a_protocol_describes_its_state(run):
