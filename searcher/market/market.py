@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 import structlog
 from msgspec import Struct
@@ -473,12 +473,15 @@ class Market:
 
 def _followed(dex: str, protocol: str, protocols: Registry[Protocol[Any]]) -> FollowedProtocol[Any]:
     kind = protocols.load(protocol)
-    if not issubclass(kind, FollowedProtocol):
-        followed = sorted(
-            name for name in protocols.names() if issubclass(protocols.load(name), FollowedProtocol)
-        )
+    if not _can_be_followed(kind):
+        followed = [name for name in protocols.names() if _can_be_followed(protocols.load(name))]
         raise Misconfigured(
             f"dexes.{dex}.protocol is {protocol!r}, whose pools are quoted and not followed: write"
             f" one of {', '.join(followed)}"
         )
     return kind(kind.Config())
+
+
+def _can_be_followed(kind: type[Protocol[Any]]) -> TypeGuard[type[FollowedProtocol[Any]]]:
+    """Return whether factories announce its pools and logs alone keep them exact."""
+    return issubclass(kind, FollowedProtocol) and not kind.volatile

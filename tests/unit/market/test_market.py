@@ -468,6 +468,16 @@ async def test_setting_aside_outlives_logs_and_rebuilds(world, market):
             "dexes.x.fee_pips has no meaning",
         ),
         ("x", DexSettings(protocol="uniswap_v33", factory=WETH), "did you mean 'uniswap_v3'"),
+        (
+            "x",
+            DexSettings(protocol="slipstream", factory=WETH),
+            "'slipstream', whose pools are quoted and not followed: write one of pancake_v3, uni",
+        ),
+        (
+            "x",
+            DexSettings(protocol="curve_stable", factory=WETH),
+            "'curve_stable', whose pools are quoted and not followed",
+        ),
         ("x", DEXES["v2"], "dexes.x.factory is that of v2 too"),
     ],
 )
