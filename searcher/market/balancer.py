@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -14,13 +15,15 @@ from searcher.kernels.reference.balancer_stable import AMP_PRECISION, amplificat
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words
 from searcher.market.decoding import MalformedLog
-from searcher.market.protocol import Answer, Quote, QuoteBlock, UnreadablePool
+from searcher.market.protocol import Answer, Protocol, Quote, QuoteBlock, UnreadablePool
 
 AMP_UPDATE_STARTED: Final = "0x1835882ee7a34ac194f717a35e09bb1d24c82a3b9d854ab6c9749525b714cdf2"
 """AmpUpdateStarted(uint256 startValue, uint256 endValue, uint256 startTime, uint256 endTime)"""
 AMP_UPDATE_STOPPED: Final = "0xa0d01593e47e69d07e0ccd87bece09411e07dd1ed40ca8f2e7af2976542a0233"
 """AmpUpdateStopped(uint256 currentValue)"""
 DECIMALS: Final = "0x313ce567"
+
+S = TypeVar("S", bound=Struct)
 
 Curve: TypeAlias = Callable[[int, Words, int, int], tuple[int, Any]]
 """A kernel's entry point: amount, pool, places of the tokens in and out -> status and answer."""
@@ -109,32 +112,53 @@ def amplification_at(ramp: AmpRamp | None, value: int, block: QuoteBlock) -> int
     )
 
 
-def exact_quote(curve: Curve, amount: int, pool: Words, places: tuple[int, int]) -> Quote:
-    """Return a kernel's exact answer.
+class BalancerPools(Protocol[S]):
+    """What the pools of both vaults do alike: a plug-in's vault makes them ready, kernels quote."""
 
-    Raises:
-        SwapRefused: the contract would revert.
-    """
+    curves: ClassVar[Curves]
+
+    @abstractmethod
+    def ready(
+        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address
+    ) -> tuple[Words, tuple[int, int]]:
+        """Return the pool as kernels see it in a block, and there the places of two tokens.
+
+        Raises:
+            SwapRefused: the vault does not swap them, or not now.
+        """
+
+    def quote_exact_in(
+        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
+    ) -> Quote:
+        """Return what the vault's `swap` of a given input pays."""
+        return _exact(self.curves.exact_in, amount, *self.ready(state, block, token_in, token_out))
+
+    def quote_exact_out(
+        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
+    ) -> Quote:
+        """Return what the vault's `swap` of a given output takes."""
+        return _exact(self.curves.exact_out, amount, *self.ready(state, block, token_in, token_out))
+
+    def marginal_rate(
+        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
+    ) -> float:
+        """Return the slope of the curve, fee, scaling and rates included."""
+        pool, pair = self.ready(state, block, token_in, token_out)
+        if amount < 0 or amount >> 256:
+            raise SwapRefused(Status.OVERFLOW, "the amount is not one of 256 bits")
+        status, rate = self.curves.marginal_rate(amount, pool, *pair)
+        checked(status)
+        return float(rate)
+
+
+def _exact(curve: Curve, amount: int, pool: Words, pair: tuple[int, int]) -> Quote:
     if amount <= 0:
         raise SwapRefused(Status.ZERO_AMOUNT, "the vault swaps no amount of zero")
     if amount >> 256:
         raise SwapRefused(Status.OVERFLOW, "the amount exceeds 256 bits")
-    status, answer = curve(amount, pool, *places)
+    status, answer = curve(amount, pool, *pair)
     checked(status)
     return Quote(answer, answer)
-
-
-def marginal(curve: Curve, amount: int, pool: Words, places: tuple[int, int]) -> float:
-    """Return a kernel's marginal rate.
-
-    Raises:
-        SwapRefused: there is no such point on the curve.
-    """
-    if amount < 0 or amount >> 256:
-        raise SwapRefused(Status.OVERFLOW, "the amount is not one of 256 bits")
-    status, rate = curve(amount, pool, *places)
-    checked(status)
-    return float(rate)
 
 
 # ---- arrays in logs and answers

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,24 +22,20 @@ from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.u256 import Words
 from searcher.market.balancer import (
     DECIMALS,
-    Curves,
+    BalancerPools,
     answer_array,
     answer_words,
     check_decimals,
     check_lengths,
     check_share,
     check_tokens,
-    exact_quote,
     log_array,
     log_words,
-    marginal,
 )
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, words
 from searcher.market.memo import Memo
 from searcher.market.protocol import (
     Answer,
-    Protocol,
-    Quote,
     QuoteBlock,
     ReadCall,
     UnreadablePool,
@@ -136,11 +132,10 @@ def sides(state: BalancerV2State, rates: Sequence[int] = ()) -> list[V2Side]:
     return [V2Side(*side) for side in zip(state.balances, factors, managed, strict=True)]
 
 
-class BalancerV2(Protocol[S]):
+class BalancerV2(BalancerPools[S]):
     """What all pools of the V2 vault do alike; a plug-in adds its curve."""
 
     Identity = BalancerV2Identity
-    curves: ClassVar[Curves]
 
     def __init__(self, config: Settings) -> None:
         super().__init__(config)
@@ -168,30 +163,10 @@ class BalancerV2(Protocol[S]):
 
     # ---- quotes
 
-    def quote_exact_in(
-        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
-    ) -> Quote:
-        """Return what the vault's `swap` of a given input pays."""
-        pool, pair = self._ready(state, block, token_in, token_out)
-        return exact_quote(self.curves.exact_in, amount, pool, pair)
-
-    def quote_exact_out(
-        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
-    ) -> Quote:
-        """Return what the vault's `swap` of a given output takes."""
-        pool, pair = self._ready(state, block, token_in, token_out)
-        return exact_quote(self.curves.exact_out, amount, pool, pair)
-
-    def marginal_rate(
-        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
-    ) -> float:
-        """Return the slope of the curve, fee and scaling included."""
-        pool, pair = self._ready(state, block, token_in, token_out)
-        return marginal(self.curves.marginal_rate, amount, pool, pair)
-
-    def _ready(
+    def ready(
         self, state: Any, block: QuoteBlock, token_in: Address, token_out: Address
     ) -> tuple[Words, tuple[int, int]]:
+        """Refuse what the vault does not swap; the rest is prepared once for a state in a block."""
         pair = places(state.tokens, token_in, token_out)
         if state.paused or state.vault_paused:
             raise SwapRefused(Status.PAUSED, "the pool or the vault is paused")

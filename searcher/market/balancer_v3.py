@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,24 +29,20 @@ from searcher.kernels.reference.balancer_vault import (
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.u256 import Words
 from searcher.market.balancer import (
-    Curves,
+    BalancerPools,
     answer_array,
     answer_words,
     check_decimals,
     check_lengths,
     check_share,
     check_tokens,
-    exact_quote,
     log_array,
     log_words,
-    marginal,
 )
 from searcher.market.decoding import MalformedLog, address_of, topic_word, words
 from searcher.market.memo import Memo
 from searcher.market.protocol import (
     Answer,
-    Protocol,
-    Quote,
     QuoteBlock,
     ReadCall,
     Reads,
@@ -171,11 +167,10 @@ class BalancerV3State(Struct, frozen=True, kw_only=True):
 S = TypeVar("S", bound=BalancerV3State)
 
 
-class BalancerV3(Protocol[S]):
+class BalancerV3(BalancerPools[S]):
     """What all pools of the V3 vault do alike; a plug-in adds its curve."""
 
     Identity = BalancerV3Identity
-    curves: ClassVar[Curves]
 
     def __init__(self, config: Settings) -> None:
         super().__init__(config)
@@ -195,30 +190,10 @@ class BalancerV3(Protocol[S]):
 
     # ---- quotes
 
-    def quote_exact_in(
-        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
-    ) -> Quote:
-        """Return what the vault's `swap` of an exact input pays."""
-        words, pair = self._ready(state, block, token_in, token_out)
-        return exact_quote(self.curves.exact_in, amount, words, pair)
-
-    def quote_exact_out(
-        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
-    ) -> Quote:
-        """Return what the vault's `swap` of an exact output takes."""
-        words, pair = self._ready(state, block, token_in, token_out)
-        return exact_quote(self.curves.exact_out, amount, words, pair)
-
-    def marginal_rate(
-        self, state: S, block: QuoteBlock, token_in: Address, token_out: Address, amount: int
-    ) -> float:
-        """Return the slope of the curve, fee and rates included."""
-        words, pair = self._ready(state, block, token_in, token_out)
-        return marginal(self.curves.marginal_rate, amount, words, pair)
-
-    def _ready(
+    def ready(
         self, state: S, block: QuoteBlock, token_in: Address, token_out: Address
     ) -> tuple[Words, tuple[int, int]]:
+        """Refuse what the vault does not swap; the rest is prepared once for a state in a block."""
         pair = places(state.tokens, token_in, token_out)
         if not state.is_pool_initialized:
             raise SwapRefused(Status.EMPTY_POOL, "the pool has had no first liquidity")
