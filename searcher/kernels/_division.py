@@ -238,6 +238,16 @@ def divide_by_three(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
     return from_limbs(q3, q2, q1, q0), remainder
 
 
+@kernel("UniTuple(u8, 3)(u8, u8, u8, u8, u8, u8)")
+def _digit_by_two(
+    r1: Limb, r0: Limb, following: Limb, d1: Limb, d0: Limb, v: Limb
+) -> tuple[Limb, Limb, Limb]:
+    """Return a quotient digit and the two limbs that remain; an upper digit of 0 costs nothing."""
+    if r1 == _NONE and (r0 < d1 or (r0 == d1 and following < d0)):
+        return _NONE, r0, following
+    return divide3by2(r1, r0, following, d1, d0, v)
+
+
 @kernel("UniTuple(U256, 2)(U256, U256, u8, u8)")
 def divide_by_two(high: Word, low: Word, divisor1: Limb, divisor0: Limb) -> tuple[Word, Word]:
     """Divide six limbs by a divisor of two: (quotient, remainder)."""
@@ -249,14 +259,10 @@ def divide_by_two(high: Word, low: Word, divisor1: Limb, divisor0: Limb) -> tupl
     n3 = _upper(limb(low, 3), limb(low, 2), bits)
     n2 = _upper(limb(low, 2), limb(low, 1), bits)
     n1 = _upper(limb(low, 1), limb(low, 0), bits)
-    q3 = q2 = _NONE
-    if r1 != _NONE or r0 != _NONE or n3 != _NONE:
-        q3, r1, r0 = divide3by2(r1, r0, n3, d1, d0, v)
-        q2, r1, r0 = divide3by2(r1, r0, n2, d1, d0, v)
-    else:
-        r0 = n2  # a numerator of three limbs has no upper digits
-    q1, r1, r0 = divide3by2(r1, r0, n1, d1, d0, v)
-    q0, r1, r0 = divide3by2(r1, r0, limb(low, 0) << bits, d1, d0, v)
+    q3, r1, r0 = _digit_by_two(r1, r0, n3, d1, d0, v)
+    q2, r1, r0 = _digit_by_two(r1, r0, n2, d1, d0, v)
+    q1, r1, r0 = _digit_by_two(r1, r0, n1, d1, d0, v)
+    q0, r1, r0 = _digit_by_two(r1, r0, limb(low, 0) << bits, d1, d0, v)
     remainder = from_limbs(_NONE, _NONE, r1 >> bits, _lower(r1, r0, bits))
     return from_limbs(q3, q2, q1, q0), remainder
 
