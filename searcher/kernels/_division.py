@@ -92,7 +92,7 @@ def reciprocal(d1: Limb, d0: Limb) -> Limb:
     return v
 
 
-@kernel("UniTuple(u8, 3)(u8, u8, u8, u8, u8, u8)")
+@kernel("UniTuple(u8, 3)(u8, u8, u8, u8, u8, u8)", inlined=True)
 def divide3by2(
     u2: Limb, u1: Limb, u0: Limb, d1: Limb, d0: Limb, v: Limb
 ) -> tuple[Limb, Limb, Limb]:
@@ -124,20 +124,20 @@ def divide3by2(
     return q1, r1, r0
 
 
-@kernel("u8(u8, u8, u8)")
+@kernel("u8(u8, u8, u8)", inlined=True)
 def _upper(high: Limb, low: Limb, bits: Limb) -> Limb:
     """Return the upper limb of two that move up by less than 64 bits."""
     # A shift by 64 is undefined, so what comes up from below moves in two steps.
     return (high << bits) | ((low >> _ONE) >> (np.uint64(63) - bits))
 
 
-@kernel("u8(u8, u8, u8)")
+@kernel("u8(u8, u8, u8)", inlined=True)
 def _lower(high: Limb, low: Limb, bits: Limb) -> Limb:
     """Return the lower limb of two that move down by less than 64 bits."""
     return (low >> bits) | ((high << _ONE) << (np.uint64(63) - bits))
 
 
-@kernel("Tuple((u8, U256))(U256, u8, U256, u8)")
+@kernel("Tuple((u8, U256))(U256, u8, U256, u8)", inlined=True)
 def _digit_by_four(r: Word, following: Limb, d: Word, v: Limb) -> tuple[Limb, Word]:
     """Return a quotient digit and what remains of `r * 2^64 + following`, for `d` of four limbs."""
     r3, r2 = limb(r, 3), limb(r, 2)
@@ -188,7 +188,7 @@ def divide_by_four(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
     return from_limbs(q3, q2, q1, q0), remainder
 
 
-@kernel("UniTuple(u8, 4)(u8, u8, u8, u8, u8, u8, u8, u8)")
+@kernel("UniTuple(u8, 4)(u8, u8, u8, u8, u8, u8, u8, u8)", inlined=True)
 def _digit_by_three(
     r2: Limb, r1: Limb, r0: Limb, following: Limb, d2: Limb, d1: Limb, d0: Limb, v: Limb
 ) -> tuple[Limb, Limb, Limb, Limb]:
@@ -238,7 +238,7 @@ def divide_by_three(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
     return from_limbs(q3, q2, q1, q0), remainder
 
 
-@kernel("UniTuple(u8, 3)(u8, u8, u8, u8, u8, u8)")
+@kernel("UniTuple(u8, 3)(u8, u8, u8, u8, u8, u8)", inlined=True)
 def _digit_by_two(
     r1: Limb, r0: Limb, following: Limb, d1: Limb, d0: Limb, v: Limb
 ) -> tuple[Limb, Limb, Limb]:

@@ -59,7 +59,7 @@ _TYPES: Final = {**vars(numba.types), "U256": U256}
 _DECLARED: Final[list[Callable[[], None]]] = []
 
 
-def kernel(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def kernel(signature: str, *, inlined: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Compile a function for exactly one signature, when it is first called.
 
     Division follows numpy (no exception), the interpreter lock is released while it runs, and the
@@ -68,9 +68,11 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     Args:
         signature: numba's signature, such as `f8(f8, f8[::1])`; `U256` is a type in it.
+        inlined: whether callers hold it in their own code wherever they call it; for a few
+            instructions that are cheaper than a call.
     """
     types = eval(signature, _TYPES)  # noqa: S307  a literal of our own sources
-    compile_for = numba.njit(cache=True, error_model="numpy", nogil=True)
+    compile_for = numba.njit(cache=True, error_model="numpy", nogil=True, forceinline=inlined)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         dispatcher = compile_for(function)
