@@ -9,6 +9,8 @@ import random
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
 from searcher.kernels._jit import kernel
 from searcher.kernels.reference import uniswap_v3 as reference
 from searcher.kernels.u256 import ZERO, load, pack, unpack
@@ -16,8 +18,10 @@ from searcher.kernels.uniswap_v3 import (
     COUNT,
     MARKS,
     PLANES,
+    begin_table,
     exact_in,
     exact_out,
+    extend_table,
 )
 from searcher.market.ticks import MOST_ROWS, TickTable, edges_of
 
@@ -163,12 +167,14 @@ def bench_cases():
         rows = (len(marks) - MARKS) // 2
         last = int(marks[COUNT]) - 1
         way = "down" if zero_for_one else "up"
+        most_in = 0
         for name, fast, slow, plane in (
             ("in", many_in, reference.quote_exact_in, 0),
             ("out", many_out, reference.quote_exact_out, rows),
         ):
             whole = unpack(sums[plane + head.row : plane + last + 1])
             most = whole[-1] - whole[0]
+            most_in = most if plane == 0 else most_in
             amounts = [rng.randrange(1, most) for _ in range(AMOUNTS)]
             arguments = (*at, FEE, SPACING, zero_for_one, *head[1:], ticks, words, edges)
             cases.append(
@@ -180,7 +186,25 @@ def bench_cases():
                     REFERENCE,
                 )
             )
+        cases.append(
+            (
+                f"concentrated table {way}, a segment",
+                partial(_build, zero_for_one, at, (ticks, words), edges, rows),
+                last,
+                partial(_by_reference, reference.quote_exact_in, state, [most_in], zero_for_one),
+                last,
+            )
+        )
     return cases
+
+
+def _build(zero_for_one, at, table, edges, rows):
+    """Write a table of a direction from nothing."""
+    sums, marks = np.zeros((PLANES * rows, 4), np.uint64), np.zeros(MARKS + 2 * rows, np.int64)
+    ticks, words = table
+    begin_table(at.tick, at.liquidity, 1, SPACING, zero_for_one, ticks, words, sums, marks)
+    extend_table(FEE, SPACING, zero_for_one, ticks, words, edges, sums, marks)
+    return int(marks[COUNT])
 
 
 def _by_reference(quote, state, amounts, zero_for_one):
