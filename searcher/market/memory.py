@@ -1,0 +1,257 @@
+"""The market's memory: arrays of all pools, each at one address as long as the market lives.
+
+Space is reserved whole and taken page by page as it is written: reserved pages that nobody touched
+cost nothing, so nothing is copied when the market grows. The layout is that of `kernels.memory`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from searcher.domain.errors import InvariantBroken
+from searcher.kernels import memory as layout
+from searcher.kernels.curves import COLUMNS, DEAD, FloatArray, IntArray
+from searcher.kernels.memory import (
+    ALIVE,
+    CONCENTRATED,
+    COUNT,
+    CROSSING_GAS,
+    FEE,
+    FIRST,
+    GAS,
+    KIND,
+    LIMBS,
+    PLACE,
+    REAL_COLUMNS,
+    ROOM,
+    SHAPE_COLUMNS,
+    SPACING,
+    TICK,
+)
+from searcher.kernels.ranges import words_of_edges, write_edges
+from searcher.kernels.u256 import Words, pack
+from searcher.market.ticks import TickTable
+
+_LEAST_SLOT: Final = 8
+"""Ticks or pieces of the smallest slot; each next size is twice the one before."""
+_TICKS_A_ROW: Final = 256
+_PIECES_A_ROW: Final = 64
+_EDGES_ROOM: Final = 1 << 18
+"""Word edges of all tick spacings together: spacing 1 has 13,864, and their sum converges."""
+_NO_RESERVE: Final = 0x4000 if sys.platform == "linux" else 0
+
+
+def reserve(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return an array of zeros whose pages are taken when they are first written.
+
+    Raises:
+        OSError: the system has not even so much address space.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
+    return np.frombuffer(mmap.mmap(-1, size, flags=flags), dtype).reshape(shape)
+
+
+class Slots:
+    """Places in an arena, of sizes that are powers of two; those given back are used again."""
+
+    def __init__(self, name: str, room: int) -> None:
+        self._name = name
+        self._room = room
+        self._free: dict[int, list[int]] = {}
+        self.used = 0
+
+    def take(self, size: int) -> tuple[int, int]:
+        """Return where a slot for at least `size` begins, and how much it holds.
+
+        Raises:
+            InvariantBroken: the arena is full.
+        """
+        room = max(_LEAST_SLOT, 1 << (size - 1).bit_length()) if size else _LEAST_SLOT
+        if free := self._free.get(room):
+            return free.pop(), room
+        if self.used + room > self._room:
+            raise InvariantBroken(
+                f"the market's arena of {self._name} is full at {self.used}: raise most_pools"
+            )
+        first = self.used
+        self.used += room
+        return first, room
+
+    def give(self, first: int, room: int) -> None:
+        """Take a slot back."""
+        if room:
+            self._free.setdefault(room, []).append(first)
+
+
+class MarketMemory:
+    """The arrays of one market, and the table through which kernels reach them.
+
+    Args:
+        most_rows: how many rows there can be.
+    """
+
+    def __init__(self, most_rows: int) -> None:
+        self.rows = 0
+        self.most_rows = most_rows
+        ticks, pieces = most_rows * _TICKS_A_ROW, most_rows * _PIECES_A_ROW
+        self.exact: Words = reserve((2 * most_rows, LIMBS), np.uint64)
+        self.shape: IntArray = reserve((most_rows, SHAPE_COLUMNS), np.int64)
+        self.real: FloatArray = reserve((most_rows, REAL_COLUMNS), np.float64)
+        self.rate: FloatArray = reserve((2 * most_rows,), np.float64)
+        self.ticks: IntArray = reserve((ticks,), np.int64)
+        self.words: Words = reserve((2 * ticks, LIMBS), np.uint64)
+        self.gross: NDArray[np.uint64] = reserve((ticks, 2), np.uint64)
+        self.bounds: FloatArray = reserve((ticks,), np.float64)
+        self.depths: FloatArray = reserve((ticks,), np.float64)
+        self.pieces: FloatArray = reserve((pieces, COLUMNS), np.float64)
+        self.edges: Words = reserve((_EDGES_ROOM, LIMBS), np.uint64)
+        self.edges_of: IntArray = reserve((layout.MOST_SPACINGS, 2), np.int64)
+        self.tick_slots = Slots("ticks", ticks)
+        self.piece_slots = Slots("pieces", pieces)
+        self._edges_used = 0
+        self._table: IntArray = np.zeros(layout.SLOTS, np.int64)
+        self._table[layout.ROWS] = most_rows
+        self._table[layout.TICKS_ROOM] = ticks
+        self._table[layout.PIECES_ROOM] = pieces
+        self._table[layout.EDGES_ROOM] = _EDGES_ROOM
+        for place, array in (
+            (layout.EXACT, self.exact),
+            (layout.SHAPE, self.shape),
+            (layout.REAL, self.real),
+            (layout.RATE, self.rate),
+            (layout.TICKS, self.ticks),
+            (layout.WORDS, self.words),
+            (layout.GROSS, self.gross),
+            (layout.BOUNDS, self.bounds),
+            (layout.DEPTHS, self.depths),
+            (layout.PIECES, self.pieces),
+            (layout.EDGES, self.edges),
+            (layout.EDGES_OF, self.edges_of),
+        ):
+            self._table[place] = array.ctypes.data
+        self.table = int(self._table.ctypes.data)
+        """What kernels are given; valid as long as this object lives."""
+
+    def add(self) -> int:
+        """Add an empty row and return its number.
+
+        Raises:
+            InvariantBroken: there is no room for another.
+        """
+        if self.rows == self.most_rows:
+            raise InvariantBroken(f"the market holds {self.rows} rows already: raise most_pools")
+        row = self.rows
+        self.rows += 1
+        self.shape[row] = 0
+        self.real[row] = 0.0
+        self.exact[2 * row : 2 * row + 2] = 0
+        self.rate[2 * row : 2 * row + 2] = DEAD
+        return row
+
+    def remove_last(self) -> None:
+        """Take the last row away, and its place in an arena."""
+        self.free(self.rows - 1)
+        self.rows -= 1
+
+    def set_gas(self, row: int, swap_gas: int, crossing_gas: int = 0) -> None:
+        """Say what a swap through a row takes, and each tick that it crosses."""
+        self.real[row, GAS] = swap_gas
+        self.real[row, CROSSING_GAS] = crossing_gas
+
+    def set_alive(self, row: int, *, alive: bool) -> None:
+        """Say whether a row may be searched; its rates are to be written again after it."""
+        self.real[row, ALIVE] = float(alive)
+
+    def free(self, row: int) -> None:
+        """Give a row's place in an arena back."""
+        about = self.shape[row]
+        if about[ROOM]:
+            kind = int(about[KIND])
+            first, room = int(about[FIRST]), int(about[ROOM])
+            if kind == CONCENTRATED:
+                self.tick_slots.give(first, room)
+            else:
+                self.piece_slots.give(first, 2 * room)
+        about[[FIRST, COUNT, ROOM, PLACE]] = 0
+
+    def move_ticks(self, row: int, size: int) -> None:
+        """Move a concentrated row's ticks to a slot that holds at least `size` of them."""
+        about = self.shape[row]
+        old, count, room = int(about[FIRST]), int(about[COUNT]), int(about[ROOM])
+        first, bigger = self.tick_slots.take(max(size, count))
+        for array in (self.ticks, self.gross, self.bounds, self.depths):
+            array[first : first + count] = array[old : old + count]
+        self.words[2 * first : 2 * (first + count)] = self.words[2 * old : 2 * (old + count)]
+        about[FIRST], about[ROOM] = first, bigger
+        self.tick_slots.give(old, room)
+
+    def know_spacing(self, spacing: int) -> None:
+        """Have the word edges of a tick spacing; 0 has none."""
+        if not spacing or self.edges_of[spacing, 1]:
+            return
+        size = 2 * words_of_edges(spacing)
+        if self._edges_used + size > _EDGES_ROOM:
+            raise InvariantBroken("the market's arena of word edges is full")
+        first = self._edges_used
+        write_edges(spacing, self.edges[first : first + size])
+        self.edges_of[spacing] = first, size
+        self._edges_used += size
+
+    def write_product(self, row: int, reserve0: int, reserve1: int, fee_pips: int) -> None:
+        """Write a constant product's integers; `kernels.hops.write_image` makes them visible."""
+        self.shape[row, KIND] = layout.PRODUCT
+        self.shape[row, FEE] = fee_pips
+        self.exact[2 * row] = limbs(reserve0)
+        self.exact[2 * row + 1] = limbs(reserve1)
+
+    def write_price(self, row: int, sqrt_price_x96: int, liquidity: int, tick: int) -> None:
+        """Write where a concentrated pool stands."""
+        self.exact[2 * row] = limbs(sqrt_price_x96)
+        self.exact[2 * row + 1] = limbs(liquidity)
+        self.shape[row, TICK] = tick
+
+    def write_ticks(self, row: int, table: TickTable, *, fee_pips: int, spacing: int) -> None:
+        """Write a concentrated pool's fee, spacing and ticks."""
+        about = self.shape[row]
+        count = len(table)
+        if count > about[ROOM]:
+            self.free(row)
+            about[FIRST], about[ROOM] = self.tick_slots.take(count)
+        self.know_spacing(spacing)
+        first = int(about[FIRST])
+        held = slice(first, first + count)
+        about[KIND], about[FEE], about[SPACING] = CONCENTRATED, fee_pips, spacing
+        about[COUNT] = count
+        self.ticks[held], self.words[2 * first : 2 * (first + count)] = table.arrays
+        self.gross[held] = pack([tick.liquidity_gross for tick in table])[:, :2]
+        self.bounds[held] = table.bounds
+        self.depths[held] = table.depths
+
+    def write_pieces(self, row: int, sides: tuple[FloatArray, FloatArray]) -> None:
+        """Write the pieces of both sides of any other curve: float64[n, 4] each."""
+        about = self.shape[row]
+        most = max(map(len, sides))
+        if most > about[ROOM]:
+            self.free(row)
+            first, room = self.piece_slots.take(2 * most)
+            about[FIRST], about[ROOM] = first, room // 2
+        first, room = int(about[FIRST]), int(about[ROOM])
+        about[KIND], about[COUNT], about[PLACE] = layout.PIECEWISE, len(sides[0]), len(sides[1])
+        for side, pieces in enumerate(sides):
+            self.pieces[first + side * room : first + side * room + len(pieces)] = pieces
+
+
+def limbs(value: int) -> NDArray[np.uint64]:
+    """Return a non-negative integer of 256 bits as uint64[4], least significant first."""
+    return np.frombuffer(value.to_bytes(32, "little"), np.uint64)
+
+
+def value(words: Words, place: int) -> int:
+    """Return a U256 of an array as an integer."""
+    return int.from_bytes(words[place].tobytes(), "little")
