@@ -130,6 +130,8 @@ def _kept(hop: Hop, numbers: Mapping[Address, int]) -> tuple[Command, ...]:
         case CurveKind.CONSTANT_PRODUCT:
             paid = Pay(Receiver.NEXT, number, hop.amount_in)
             return (paid, SwapPair(Receiver.EXECUTOR, *_swap(hop), hop.amount_out))
+        case CurveKind.OTHER:
+            raise ValueError(_no_adapter(hop))
         case _:
             assert_never(hop.curve)
 
@@ -141,6 +143,8 @@ def _paying_first(hop: Hop, commands: tuple[Command, ...]) -> Command:
             return SwapPool(Receiver.EXECUTOR, *_swap(hop), hop.amount_in, commands)
         case CurveKind.CONSTANT_PRODUCT:
             return FlashPair(Receiver.EXECUTOR, *_swap(hop), hop.amount_out, commands)
+        case CurveKind.OTHER:
+            raise ValueError(_no_adapter(hop))
         case _:
             assert_never(hop.curve)
 
@@ -163,8 +167,14 @@ def _deliver(hops: Sequence[Hop], receiver: Receiver, number: int) -> tuple[Comm
         case CurveKind.CONSTANT_PRODUCT:
             feed = _feed(earlier, last, Receiver.NEXT, number)
             return (*feed, SwapPair(receiver, *_swap(last), last.amount_out))
+        case CurveKind.OTHER:
+            raise ValueError(_no_adapter(last))
         case _:
             assert_never(last.curve)
+
+
+def _no_adapter(hop: Hop) -> str:
+    return f"the executor has no adapter for {hop.protocol} pools such as {hop.pool}"
 
 
 def _feed(earlier: Sequence[Hop], hop: Hop, receiver: Receiver, number: int) -> tuple[Command, ...]:
