@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Protocol
 
@@ -33,4 +32,6 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Yield to the event loop for `seconds`."""
+        import asyncio  # noqa: PLC0415  a command that never waits need not load it
+
         await asyncio.sleep(seconds)

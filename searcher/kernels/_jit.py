@@ -45,6 +45,7 @@ _TOO_LATE: Final = "numba" in sys.modules
 os.environ["NUMBA_CACHE_DIR"] = _FOLDER
 
 import numba  # noqa: E402  the cache folder must be set first
+from numba.core import caching, runtime  # noqa: E402
 
 from searcher.kernels._word import U256  # noqa: E402  it imports numba
 
@@ -54,8 +55,6 @@ if _TOO_LATE:
 
 
 _TYPES: Final = {**vars(numba.types), "U256": U256}
-
-
 _DECLARED: Final[list[Callable[[], None]]] = []
 
 
@@ -71,12 +70,11 @@ def kernel(signature: str, *, inlined: bool = False) -> Callable[[Callable[P, R]
         inlined: whether callers hold it in their own code wherever they call it; for a few
             instructions that are cheaper than a call.
     """
-    types = eval(signature, _TYPES)  # noqa: S307  a literal of our own sources
-    compile_for = numba.njit(cache=True, error_model="numpy", nogil=True, forceinline=inlined)
+    declare = numba.njit(error_model="numpy", nogil=True, forceinline=inlined)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        dispatcher = compile_for(function)
-        _DECLARED.append(_postponed(dispatcher, types))
+        dispatcher = declare(function)
+        _DECLARED.append(_postponed(dispatcher, signature))
         return cast("Callable[P, R]", dispatcher)
 
     return decorate
@@ -88,8 +86,21 @@ def load_all() -> None:
         load()
 
 
-def _postponed(dispatcher: Any, types: Any) -> Callable[[], None]:
-    """Let a dispatcher compile for `types` alone when it is called, from Python or by a kernel.
+class _MachineCode(caching.FunctionCache):
+    """Numba's cache of one kernel, whose code is loaded without the means to compile.
+
+    Numba fills its registries (0.2 s in a new process) before it looks for machine code. To run,
+    code needs the symbols of the memory runtime and no registry; compiling fills them by itself.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what is cached for a signature, or None."""
+        cast("Any", runtime).rtsys.initialize(target_context)
+        return cast("Any", self)._load_overload(sig, target_context)  # noqa: SLF001  our own base
+
+
+def _postponed(dispatcher: Any, signature: str) -> Callable[[], None]:
+    """Let a dispatcher load or compile its one signature when it is called, by whomever.
 
     Numba asks a dispatcher without machine code to compile for whatever arguments it meets; what it
     asks is answered here once, and the dispatcher is an ordinary one of one signature afterwards.
@@ -97,7 +108,9 @@ def _postponed(dispatcher: Any, types: Any) -> Callable[[], None]:
 
     def load() -> None:
         if not dispatcher.overloads:
-            dispatcher.compile(types)
+            code = cast("Any", _MachineCode)(dispatcher.py_func)
+            dispatcher._cache = code  # noqa: SLF001  no public way takes a cache of one's own
+            dispatcher.compile(eval(signature, _TYPES))  # noqa: S307  a literal of our own sources
             dispatcher.disable_compile()
             del dispatcher._compile_for_args, dispatcher.get_call_template  # noqa: SLF001  set below
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final, NamedTuple
 
-import structlog
-
 from searcher.domain.events import BlockRef
 from searcher.domain.units import Address
 from searcher.market.decoding import MalformedLog, signed, unsigned
@@ -30,8 +28,6 @@ class Shape(NamedTuple):
 
 
 UNISWAP: Final = Shape(7, 8, "Uniswap V3's")
-
-_log = structlog.get_logger(__name__)
 
 _TOGETHER: Final = 4
 """Pools read at once call by call: enough to fill requests, few enough not to hold up the loop."""
@@ -62,7 +58,10 @@ async def read_concentrated(
             yield reading
             done += 1
     except LensRefused as error:
-        _log.warning("pools are read call by call", pools=len(pools) - done, why=str(error))
+        import structlog  # noqa: PLC0415  a quote from a file logs nothing and would wait for it
+
+        log = structlog.get_logger(__name__)
+        log.warning("pools are read call by call", pools=len(pools) - done, why=str(error))
         async for reading in read_plainly(node, pools[done:], block, batch_calls=batch_calls):
             yield reading
 

@@ -19,7 +19,7 @@ from searcher.domain.registry import did_you_mean
 from tests.bench.figures import Report, table, write
 
 FOLDER = Path("var/bench")
-NOT_BENCHES = {"__main__", "figures", "peers", "peers_degenbot"}
+NOT_BENCHES = {"__main__", "figures", "peers", "peers_degenbot", "start"}
 PART = "curves_"
 
 

@@ -3,7 +3,8 @@
 Each `curves_<family>.py` of this folder gives its cases. A case runs many quotes inside one call of
 a kernel, so that a figure is the kernel's own; what a call from Python adds is a figure of its own.
 Cold means that 64 MiB of other memory were written before, so that neither data nor code of the
-kernel lie in the processor's caches.
+kernel lie in the processor's caches. What stands before the first quote of a new process, its
+kernels in the cache, is a figure as well: see `start`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 import tests.bench
 from tests.bench.figures import Figure
+from tests.bench.start import starts
 
 Case = tuple[str, Callable[[], Any], int, Callable[[], Any], int]
 
@@ -36,7 +38,7 @@ def cases() -> Iterator[Case]:
 
 
 def measure() -> list[Figure]:
-    """Time every case: hot, cold, and by the reference."""
+    """Time every case: hot, cold, and by the reference; and the start of a process."""
     figures = []
     for name, run, n, refer, m in cases():
         run()
@@ -50,7 +52,7 @@ def measure() -> list[Figure]:
             Figure.of(f"{name}, reference", reference, "ns", f"one of {m} in Python integers"),
             Figure.of(f"{name}, times faster", [ratio], "x", "medians of this run"),
         ]
-    return figures
+    return figures + starts()
 
 
 def _per_op(

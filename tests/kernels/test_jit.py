@@ -67,20 +67,21 @@ def caller(x):
 """
 
 
-def test_an_edit_in_a_callees_file_is_seen_by_its_caller(tmp_path):
-    """The trap: numba alone keeps the caller's machine code, with the old callee inside."""
+@pytest.fixture
+def program(tmp_path):
+    """Run code in a new process, on a package of two kernels with a cache of its own."""
     package = tmp_path / "searcher" / "kernels"
     package.mkdir(parents=True)
     for folder in (package, package.parent):
         (folder / "__init__.py").touch()
     for name in ("_jit.py", "_word.py"):
         shutil.copy(KERNELS / name, package)
+    (package / "callee.py").write_text(CALLEE.format(1))
     (package / "caller.py").write_text(CALLER)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR")
-    code = "from searcher.kernels.caller import caller; print(caller(1))"
 
-    def result():
+    def run(code):
         done = subprocess.run(
             [sys.executable, "-c", code],
             check=True,
@@ -89,15 +90,97 @@ def test_an_edit_in_a_callees_file_is_seen_by_its_caller(tmp_path):
             capture_output=True,
             text=True,
         )
-        return int(done.stdout)
+        return ast.literal_eval(done.stdout)
 
-    (package / "callee.py").write_text(CALLEE.format(1))
-    assert result() == 4
-    assert result() == 4
+    return run
+
+
+def test_an_edit_in_a_callees_file_is_seen_by_its_caller(tmp_path, program):
+    """The trap: numba alone keeps the caller's machine code, with the old callee inside."""
+    code = "from searcher.kernels.caller import caller; print(caller(1))"
+    assert program(code) == 4
+    assert program(code) == 4
     assert len(list(tmp_path.glob("searcher/numba/*"))) == 1, "the second process used the cache"
-    (package / "callee.py").write_text(CALLEE.format(5))
-    assert result() == 12
+    (tmp_path / "searcher" / "kernels" / "callee.py").write_text(CALLEE.format(5))
+    assert program(code) == 12
     assert len(list(tmp_path.glob("searcher/numba/*"))) == 2
+
+
+WATCHED = """
+import sys
+from numba.core.registry import cpu_target
+from searcher.kernels.callee import callee
+from searcher.kernels.caller import caller
+
+said = []
+for kernel in ({}):
+    said += [kernel(1), bool(cpu_target.target_context._registries)]
+    said += [sum(counts.values()) for counts in kernel.stats[1:]]
+print(said)
+"""
+
+
+def test_what_is_cached_runs_without_what_compiling_needs_and_the_rest_compiles(program):
+    """Each kernel's answer, whether numba is ready to compile, cache hits, cache misses."""
+    assert program(WATCHED.format("callee,")) == [2, True, 0, 1]
+    assert program(WATCHED.format("callee,")) == [2, False, 1, 0]
+    assert program(WATCHED.format("callee, caller")) == [2, False, 1, 0, 4, True, 0, 1]
+    assert program(WATCHED.format("caller, callee")) == [4, False, 1, 0, 2, False, 1, 0]
+
+
+LOADED = """
+import importlib, sys, pytest
+from numba.core.dispatcher import _FunctionCompiler
+from numba.core.registry import cpu_target
+from searcher.kernels import _jit
+
+def compile(self, *_):
+    raise AssertionError(f"{self.py_func.__qualname__} is compiled")
+
+_FunctionCompiler.compile = compile
+modules, tests = (argument.split(",") for argument in sys.argv[1:])
+for module in modules:
+    importlib.import_module(module)
+_jit.load_all()
+assert not cpu_target.target_context._registries, "numba is ready to compile"
+sys.exit(pytest.main(["-q", "-m", "not full", "-p", "no:cacheprovider", *tests]))
+"""
+REPRESENTATIVES = (
+    "test_algebra.py::test_swaps_to_a_limit_are_the_references",
+    "test_balancer_fixed_point.py::test_powers_as_swaps_take_them",
+    "test_balancer_stable.py::test_the_kernel_is_the_reference",
+    "test_balancer_weighted.py::test_the_kernel_is_the_reference",
+    "test_concentrated.py::test_steps_are_the_references",
+    "test_curve_meta.py::test_metapools_equal_reference",
+    "test_curve_stable.py::test_kernel_equals_reference",
+    "test_curve_stable_ng.py::test_kernels_give_the_references_amounts_and_refusals",
+    "test_curve_tricrypto.py::test_kernel_is_the_reference",
+    "test_curve_twocrypto.py::test_kernel_is_the_reference",
+    "test_cycles.py::test_what_does_not_fit_is_counted_and_not_written",
+    "test_liquidity_book.py::test_the_kernel_is_the_reference",
+    "test_sizing.py::test_two_pools_have_the_closed_form",
+    "test_solidly.py::test_the_kernel_is_the_reference",
+    "test_u256.py::test_the_boundary_takes_and_returns_any_word",
+    "test_uniswap_v2.py::test_the_marginal_rate_is_the_references",
+    "test_uniswap_v3.py::test_amounts_that_end_exactly_on_a_stop_are_the_references",
+    "test_uniswap_v4.py::test_the_combined_fee_is_the_references_and_within_the_whole",
+)
+
+
+@pytest.mark.timeout(600)
+def test_every_kernel_runs_from_the_cache_in_a_process_that_compiles_nothing():
+    _jit.load_all()  # compiles what the cache lacks
+    folder = Path(__file__).parent
+    modules = ",".join(module.__name__ for module in MODULES)
+    tests = ",".join(f"{folder}/{name}" for name in REPRESENTATIVES)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, modules, tests],
+        check=False,
+        cwd=folder.parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__.rpartition(".")[2])

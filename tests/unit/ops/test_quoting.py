@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_an_exact_input(run, file):
         "realised": "1662497915624478906",
         "crossings": 0,
     }
+
+
+def test_garbage_is_collected_again_after_a_quote(run, file):
+    assert run(*ask(file(STATE), "1000"))[0] == ExitStatus.OK
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        assert run(*ask(file("{"), "1000"))[0] == ExitStatus.CONFIG
+        assert not gc.isenabled(), "as it was before"
+    finally:
+        gc.enable()
 
 
 def test_an_exact_output(run, file):
