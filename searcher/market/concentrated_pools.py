@@ -7,7 +7,6 @@ without moving price or liquidity, and a protocol's share of the fee changes no 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
@@ -311,6 +310,8 @@ class LensPools(ConcentratedPools):
         self, node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
     ) -> list[ConcentratedPoolState | str]:
         """Read price, liquidity and every initialised tick."""
+        import asyncio  # noqa: PLC0415  a quote from a file waits for nothing
+
         readings = read_concentrated(
             node, pools, block, gas=self.config.read_gas, batch_calls=batch_calls
         )
