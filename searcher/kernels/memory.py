@@ -13,7 +13,8 @@ a kernel makes the views that it needs. Nobody moves an array while the market l
   FIRST, COUNT, ROOM, and PLACE (see below).
 - `real` float64[rows, 8]: the float image: HERE0 and HERE1 (reserves; or square-root price and
   liquidity), KEEP (the share of an input left after the fee), GAS of a swap and CROSSING_GAS of
-  each tick crossed, ALIVE (1.0 for a row that may be searched).
+  each tick crossed, ALIVE (1.0 for a row that may be searched), BEND0 and BEND1 (the curvature of
+  each side where nothing has gone in yet, as `kernels.hops.hop` gives it).
 - `rate` float64[2 * rows], by edge: log of the marginal rate, DEAD where it must not be used.
 
 **Ticks** of a concentrated pool lie in an arena from FIRST on, COUNT of them with space for ROOM,
@@ -94,6 +95,8 @@ KEEP: Final = 2
 GAS: Final = 3
 CROSSING_GAS: Final = 4
 ALIVE: Final = 5
+BEND0: Final = 6
+BEND1: Final = 7
 REAL_COLUMNS: Final = 8
 
 MOST_SPACINGS: Final = 1 << 14
