@@ -11,11 +11,12 @@ kept as its groups, and can pay only if the best member of each does.
   rank, so that each is listed by its last pair; LISTED: whether they are; PAIRED: whether the way
   out and back is, which takes two pools.
 - `group` int64[groups, 8]: where its members lie and how many cycles go through it.
-- `group_of` int32[edges]: an edge's group, 0 for those not in the book.
-- `best` float64[groups]: the best rate among its members; 0.0 for the groups of pair 0.
-- `route` int32[cycles, 4]: its groups from its start on, 0 behind the last; `start` int32[cycles]:
+- `group_of` uint32[edges]: an edge's group, 0 for those not in the book.
+- `best` float64[groups]: the best rate among its members; 0.0 for the groups of pair 0; and behind
+  them `bend` float64[groups]: a curvature (`kernels.hops.front`) that no member is below.
+- `route` uint32[cycles, 4]: its groups from its start on, 0 behind the last; `start` uint32[cycles]:
   its start token.
-- Arenas of int32, in slots whose sizes are powers of two: MEMBERS (edges), NEIGHBOURS (a token, and
+- Arenas of uint32, in slots whose sizes are powers of two: MEMBERS (edges), NEIGHBOURS (a token, and
   the group that leads there), THROUGH (the other groups of a cycle, 0 for none, and the cycle).
 - What a search leaves: see `kernels.scan`.
 """
@@ -23,6 +24,9 @@ kept as its groups, and can pay only if the best member of each does.
 from __future__ import annotations
 
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from searcher.kernels._jit import kernel
 from searcher.kernels.curves import FloatArray, IntArray
@@ -32,12 +36,15 @@ from searcher.kernels.memory import (
     floats,
     integer_rows,
     integers,
+    numbers_at,
     short_integers,
     slot,
     words_at,
 )
 from searcher.kernels.sizing import EdgeArray
 from searcher.kernels.u256 import Words
+
+Numbers = NDArray[np.uint32]
 
 MOST_HOPS: Final = 4
 SCRATCH: Final = 8
@@ -158,10 +165,10 @@ def groups_of(book: int) -> IntArray:
     return integer_rows(slot(book, GROUP), 2 * slot(book, PAIRS_ROOM), GROUP_COLUMNS)
 
 
-@kernel("i4[::1](i8)", inlined=True)
-def group_of(book: int) -> EdgeArray:
-    """Return int32[edges]."""
-    return short_integers(slot(book, GROUP_OF), slot(book, EDGES_ROOM))
+@kernel("u4[::1](i8)", inlined=True)
+def group_of(book: int) -> Numbers:
+    """Return uint32[edges]."""
+    return numbers_at(slot(book, GROUP_OF), slot(book, EDGES_ROOM))
 
 
 @kernel("f8[::1](i8)", inlined=True)
@@ -170,23 +177,30 @@ def best_of(book: int) -> FloatArray:
     return floats(slot(book, BEST), 2 * slot(book, PAIRS_ROOM))
 
 
-@kernel("i4[::1](i8)", inlined=True)
-def routes_of(book: int) -> EdgeArray:
-    """Return int32[cycles * 4]."""
-    return short_integers(slot(book, ROUTE), MOST_HOPS * slot(book, CYCLES_ROOM))
+@kernel("f8[::1](i8)", inlined=True)
+def bends_of(book: int) -> FloatArray:
+    """Return float64[groups], the least curvatures."""
+    groups = 2 * slot(book, PAIRS_ROOM)
+    return floats(slot(book, BEST) + 8 * groups, groups)
 
 
-@kernel("i4[::1](i8)", inlined=True)
-def starts_of(book: int) -> EdgeArray:
-    """Return int32[cycles]."""
-    return short_integers(slot(book, START), slot(book, CYCLES_ROOM))
+@kernel("u4[::1](i8)", inlined=True)
+def routes_of(book: int) -> Numbers:
+    """Return uint32[cycles * 4]."""
+    return numbers_at(slot(book, ROUTE), MOST_HOPS * slot(book, CYCLES_ROOM))
 
 
-@kernel("i4[::1](i8, i8)", inlined=True)
-def arena(book: int, number: int) -> EdgeArray:
+@kernel("u4[::1](i8)", inlined=True)
+def starts_of(book: int) -> Numbers:
+    """Return uint32[cycles]."""
+    return numbers_at(slot(book, START), slot(book, CYCLES_ROOM))
+
+
+@kernel("u4[::1](i8, i8)", inlined=True)
+def arena(book: int, number: int) -> Numbers:
     """Return an arena's integers."""
     size = slot(book, ARENA + 2 * ARENAS + number) * width(number)
-    return short_integers(slot(book, ARENA + number), size)
+    return numbers_at(slot(book, ARENA + number), size)
 
 
 @kernel("i8(i8)", inlined=True)
@@ -195,10 +209,10 @@ def width(number: int) -> int:
     return 1 << number
 
 
-@kernel("i4[::1](i8)", inlined=True)
-def chosen_of(book: int) -> EdgeArray:
-    """Return int32[cycles], the cycles chosen by screening."""
-    return short_integers(slot(book, CHOSEN), slot(book, CYCLES_ROOM))
+@kernel("u4[::1](i8)", inlined=True)
+def chosen_of(book: int) -> Numbers:
+    """Return uint32[cycles], the cycles chosen by screening."""
+    return numbers_at(slot(book, CHOSEN), slot(book, CYCLES_ROOM))
 
 
 @kernel("i8[::1](i8)", inlined=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from searcher.kernels._jit import kernel
 from searcher.kernels.book import (
     ARENA,
@@ -36,6 +38,7 @@ from searcher.kernels.book import (
     TOKEN0,
     TOKEN1,
     arena,
+    bends_of,
     best_of,
     group_of,
     groups_of,
@@ -129,6 +132,7 @@ def _new_pair(book: int, token0: int, token1: int) -> int:
     pairs = pairs_of(book)
     pairs[pair, TOKEN0], pairs[pair, TOKEN1] = token0, token1
     best_of(book)[2 * pair : 2 * pair + 2] = DEAD
+    bends_of(book)[2 * pair : 2 * pair + 2] = np.inf
     numbers(book)[PAIRS] = pair + 1
     return pair
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from searcher.kernels._jit import kernel
 from searcher.kernels.curves import AMOUNT_IN, AMOUNT_OUT, DEAD, RESERVE_IN, RESERVE_OUT
 from searcher.kernels.memory import (
     ALIVE,
     BEND0,
     CONCENTRATED,
+    DEPTHS,
     FEE,
+    FIRST,
     HERE0,
     HERE1,
     KEEP,
@@ -27,10 +31,12 @@ from searcher.kernels.memory import (
     bounds_of,
     depths_of,
     exact,
+    integers,
     pieces_of,
     rate,
     real,
     shape,
+    slot,
     tick_words_of,
     ticks_of,
     word_edges_of,
@@ -116,9 +122,7 @@ def _in_pieces(
 
 
 @kernel("UniTuple(f8, 6)(i8, i8, f8)")
-def piece(
-    table: int, edge: int, amount: float
-) -> tuple[float, float, float, float, float, float]:
+def piece(table: int, edge: int, amount: float) -> tuple[float, float, float, float, float, float]:
     """Swap an amount through an edge, and say how far what is found there holds.
 
     Args:
@@ -165,37 +169,75 @@ def hop(table: int, edge: int, amount: float) -> tuple[float, float, float]:
 
 @kernel("UniTuple(f8, 2)(i8, i8)")
 def front(table: int, edge: int) -> tuple[float, float]:
-    """Return slope and curvature of an edge where nothing has gone in yet.
+    """Return an edge's marginal rate M and least curvature N; the edge must not be DEAD.
 
-    They are those of `hop` at 0, from the row's image and rates alone; the edge must not be DEAD.
+    No input x gives more than `M x / (1 + N x)`, and for a constant product that is what it gives.
     """
     row, side = edge >> 1, edge & 1
     about = real(table)
     if shape(table)[row, KIND] == PRODUCT:
-        slope = about[row, KEEP] / about[row, side]
-        return slope * about[row, 1 - side], slope
+        bend = about[row, KEEP] / about[row, side]
+        return bend * about[row, 1 - side], bend
     return math.exp(rate(table)[edge]), about[row, BEND0 + side]
 
 
 # ---- the float image of a row
 
 
+@kernel("f8(i8, i8, i8)")
+def _deepest(table: int, row: int, side: int) -> float:
+    """Return the greatest liquidity that a swap through a concentrated row can meet."""
+    depths, place = depths_of(table, row), shape(table)[row, PLACE]
+    low, high = (0, min(place + 1, len(depths))) if side == 0 else (max(place, 0), len(depths))
+    # Floats that are not negative are in order as integers, whose maximum is a vector's.
+    bits = integers(slot(table, DEPTHS) + 8 * shape(table)[row, FIRST], len(depths))
+    where, most = low, np.int64(0)
+    for k in range(low, high):
+        most = max(most, bits[k])
+    for k in range(low, high):
+        if bits[k] == most:
+            where = k
+            break
+    return depths[where] if low < high else 0.0
+
+
+@kernel("f8(i8, i8, i8, f8)")
+def _least_bend(table: int, row: int, side: int, slope: float) -> float:
+    """Return the least curvature that a side has anywhere, in terms of its rate at no input.
+
+    Along a curve G(x) = 1 / sqrt(slope(x)) rises by `1 / sqrt(x y)` for each unit, x and y being
+    the virtual reserves, and where pieces meet it only jumps up.
+    """
+    about = real(table)[row]
+    kind = shape(table)[row, KIND]
+    if kind == PRODUCT:
+        return about[KEEP] / about[side]
+    if kind == CONCENTRATED:
+        deepest = _deepest(table, row, side)
+        return math.sqrt(slope * about[KEEP]) / deepest if deepest > 0.0 else 0.0
+    pieces = pieces_of(table, row, side)
+    product = 0.0
+    for k in range(len(pieces)):
+        product = max(product, pieces[k, RESERVE_IN] * pieces[k, RESERVE_OUT])
+    return math.sqrt(slope / product) if product > 0.0 else 0.0
+
+
 @kernel("void(i8, i8)")
 def write_rates(table: int, row: int) -> None:
-    """Write the rates of a row's two edges from its float image."""
-    rates = rate(table)
-    alive = real(table)[row, ALIVE] != 0.0 and shape(table)[row, KIND] != 0
+    """Write the rates and least curvatures of a row's two edges from its float image."""
+    rates, about = rate(table), real(table)[row]
+    alive = about[ALIVE] != 0.0 and shape(table)[row, KIND] != 0
     product = shape(table)[row, KIND] == PRODUCT
-    if product and (real(table)[row, HERE0] <= 0.0 or real(table)[row, HERE1] <= 0.0):
+    if product and (about[HERE0] <= 0.0 or about[HERE1] <= 0.0):
         alive = False
     for side in range(2):
         edge = 2 * row + side
         rates[edge] = DEAD
         if alive:
-            _, slope, bend = hop(table, edge, 0.0)
-            real(table)[row, BEND0 + side] = bend
+            slope = hop(table, edge, 0.0)[1]
             if slope > 0.0:
                 rates[edge] = math.log(slope)
+                about[BEND0 + side] = _least_bend(table, row, side, slope)
 
 
 @kernel("void(i8, i8)")

@@ -46,6 +46,7 @@ from searcher.kernels.book import (
     VALUE,
     amounts_of,
     arena,
+    bends_of,
     best_of,
     chosen_of,
     group_of,
@@ -64,11 +65,22 @@ from searcher.kernels.book import (
 )
 from searcher.kernels.curves import DEAD
 from searcher.kernels.hops import front, write_image
-from searcher.kernels.memory import CONCENTRATED, GAS, KIND, PRODUCT, TICK, exact, rate, real, shape
-from searcher.kernels.memory import slot
+from searcher.kernels.memory import (
+    BEND0,
+    CONCENTRATED,
+    GAS,
+    KIND,
+    PRODUCT,
+    TICK,
+    exact,
+    rate,
+    real,
+    shape,
+    slot,
+)
 from searcher.kernels.refusal import Status
-from searcher.kernels.sizing import exact_along, size
-from searcher.kernels.u256 import Word, from_float, load, store, to_float, u256
+from searcher.kernels.sizing import exact_near, size
+from searcher.kernels.u256 import Word, load, store, to_float
 
 LOSES: Final = -2
 """The status of a candidate that leaves nothing in integers."""
@@ -76,17 +88,13 @@ UNCONFIRMED: Final = -3
 """The status of a candidate that was not asked for in integers."""
 
 _OK: Final = int(Status.OK)
-_DRY: Final = int(Status.INSUFFICIENT_LIQUIDITY)
-_SHRINKS: Final = 3
-_SHRINK: Final = 40
-"""An input that a pool cannot take whole, by an error of floats, is lessened by 2^-40 of it."""
 
 
 # ---- best rates
 
 
-@kernel("void(i8, i8, i8)")
-def refresh_group(table: int, book: int, group: int) -> None:
+@kernel("void(i8, i8, i8)", inlined=True)
+def _lift(table: int, book: int, group: int) -> None:
     """Write the best rate of a group."""
     rates, members = rate(table), arena(book, MEMBERS)
     about = groups_of(book)[group]
@@ -96,20 +104,40 @@ def refresh_group(table: int, book: int, group: int) -> None:
     best_of(book)[group] = top
 
 
+@kernel("void(i8, i8, i8)")
+def refresh_group(table: int, book: int, group: int) -> None:
+    """Write the best rate and the least curvature of a group."""
+    _lift(table, book, group)
+    rates, members, about = rate(table), arena(book, MEMBERS), groups_of(book)[group]
+    least = math.inf
+    for k in range(about[FIRST], about[FIRST] + about[COUNT]):
+        edge = members[k]
+        if rates[edge] > DEAD:
+            least = min(least, real(table)[edge >> 1, BEND0 + (edge & 1)])
+    bends_of(book)[group] = least
+
+
 @kernel("void(i8, i8)")
 def refresh_all(table: int, book: int) -> None:
-    """Write the best rate of every group."""
+    """Write the best rates and least curvatures of every group."""
     for group in range(2, 2 * slot(book, PAIRS)):
         refresh_group(table, book, group)
 
 
 @kernel("void(i8, i8, i8)")
 def refresh_row(table: int, book: int, row: int) -> None:
-    """Write the best rates of a row's two groups, if it is in the book."""
-    edges = group_of(book)
-    if edges[2 * row] != 0:
-        refresh_group(table, book, edges[2 * row])
-        refresh_group(table, book, edges[2 * row + 1])
+    """Write the best rates of a row's two groups, if it is in the book.
+
+    The least curvature is only lowered: what is below all members' still bounds them.
+    """
+    edges, rates, bends = group_of(book), rate(table), bends_of(book)
+    if edges[2 * row] == 0:
+        return
+    for side in range(2):
+        group = edges[2 * row + side]
+        _lift(table, book, group)
+        if rates[2 * row + side] > DEAD:
+            bends[group] = min(bends[group], real(table)[row, BEND0 + side])
 
 
 @kernel("void(i8, i8, i8)")
@@ -123,7 +151,7 @@ def refresh_rows(table: int, book: int, count: int) -> None:
 # ---- the candidates kept
 
 
-@kernel("void(i8, i8, i8, i4, f8, f8, f8, f8)")
+@kernel("void(i8, i8, i8, i8, f8, f8, f8, f8)")
 def _keep(
     book: int,
     room: int,
@@ -159,7 +187,16 @@ def _keep(
     numbers(book)[KEPT] = kept + 1
 
 
-@kernel("void(i8, i8, i8, i8, i4, f8, f8, f8, b1)")
+@kernel("f8(i8, i8)")
+def _floor(book: int, room: int) -> float:
+    """Return what a candidate must be worth more than to be kept."""
+    floor = parameters_of(book)[LEAST_WORTH]
+    if slot(book, KEPT) == room:
+        floor = max(floor, top_floats(book)[order_of(book)[room - 1], TOP_WORTH])
+    return floor
+
+
+@kernel("void(i8, i8, i8, i8, i8, f8, f8, f8, b1)")
 def _weigh(
     table: int,
     book: int,
@@ -180,29 +217,54 @@ def _weigh(
         hops: how many edges of the scratch count.
         start: its start token.
         slope: what a first bit in gives, more than 1.
-        bend: the curvature there.
+        bend: the least curvature of its curve.
         gas: of its swaps, ticks left out.
-        simple: whether that form holds for every amount.
+        simple: whether it has that curvature everywhere.
     """
     parameters, limits = parameters_of(book), limits_of(book)[start]
-    floor = parameters[LEAST_WORTH]
-    if slot(book, KEPT) == room:
-        floor = max(floor, top_floats(book)[order_of(book)[room - 1], TOP_WORTH])
-    price, overhead = parameters[GAS_PRICE], parameters[OVERHEAD_GAS]
-    amount = (math.sqrt(slope) - 1.0) / bend
-    if simple:
+    floor = _floor(book, room)
+    price, overhead, value = parameters[GAS_PRICE], parameters[OVERHEAD_GAS], limits[VALUE]
+    gained = math.sqrt(slope) - 1.0
+    left, amount = gained * gained / bend, gained / bend
+    if not left * value - price * (gas + overhead) > floor:
+        return
+    if not simple:
+        amount, left, gas = size(table, scratch_of(book), hops, limits[LEAST], limits[MOST])
+    elif not limits[LEAST] <= amount <= limits[MOST]:
         amount = min(max(amount, limits[LEAST]), limits[MOST])
         left = slope * amount / (1.0 + bend * amount) - amount
-    else:
-        amount, left, gas = size(
-            table, scratch_of(book), hops, limits[LEAST], limits[MOST], amount
-        )
-    worth = left * limits[VALUE] - price * (gas + overhead)
+    worth = left * value - price * (gas + overhead)
     if left > 0.0 and worth > floor:
         _keep(book, room, hops, start, worth, amount, left, gas + overhead)
 
 
 # ---- from groups to pools
+
+
+@kernel("b1(i8, i8, i8, i8, i8, f8)")
+def _worthwhile(table: int, book: int, room: int, cycle: int, fixed: int, total: float) -> bool:
+    """Return whether the pools of a cycle of groups can leave enough at all.
+
+    At a marginal rate of e^total for the whole cycle, a hop of curvature N that is reached by rates
+    of S together leaves at most `(e^(total/2) - 1)^2 / (S N)`. No member that can be part of a
+    cycle that pays has a rate below its group's best by more than `total`.
+    """
+    best, bends = best_of(book), bends_of(book)
+    tightest, reached = 0.0, -total
+    for h in range(MOST_HOPS):
+        group = routes_of(book)[MOST_HOPS * cycle + h]
+        if group == 0:
+            break
+        bend, rise = bends[group], best[group]
+        if fixed >= 0 and group == group_of(book)[fixed]:
+            bend, rise = real(table)[fixed >> 1, BEND0 + (fixed & 1)], rate(table)[fixed]
+        tightest = max(tightest, math.exp(reached) * bend)
+        reached += rise
+    gained = math.expm1(0.5 * total)
+    parameters = parameters_of(book)
+    value = limits_of(book)[starts_of(book)[cycle], VALUE]
+    cost = parameters[GAS_PRICE] * parameters[OVERHEAD_GAS]
+    return gained * gained * value > (_floor(book, room) + cost) * tightest
 
 
 @kernel("void(i8, i8, i8, i8, i8, i8, i8)")
@@ -234,6 +296,9 @@ def _expand(
     ahead3 = (rates[fixed] if route[3] == own else best[route[3]]) if hops > 3 else 0.0
     ahead2 = ahead3 + ((rates[fixed] if route[2] == own else best[route[2]]) if hops > 2 else 0.0)
     ahead1 = ahead2 + (rates[fixed] if route[1] == own else best[route[1]])
+    total = ahead1 + (rates[fixed] if route[0] == own else best[route[0]])
+    if not _worthwhile(table, book, room, cycle, fixed, total):
+        return
     depth = 0
     at0, at1, at2, at3 = groups[route[0], FIRST], 0, 0, 0
     sum1, sum2, sum3 = 0.0, 0.0, 0.0
@@ -247,12 +312,24 @@ def _expand(
             at0 += 1
         elif depth == 1:
             at, total, slope, bend, gas, plain, more = (
-                at1, sum1, slope1, bend1, gas1, plain1, ahead2,
+                at1,
+                sum1,
+                slope1,
+                bend1,
+                gas1,
+                plain1,
+                ahead2,
             )
             at1 += 1
         elif depth == 2:
             at, total, slope, bend, gas, plain, more = (
-                at2, sum2, slope2, bend2, gas2, plain2, ahead3,
+                at2,
+                sum2,
+                slope2,
+                bend2,
+                gas2,
+                plain2,
+                ahead3,
             )
             at2 += 1
         else:
@@ -338,11 +415,10 @@ def screen(book: int) -> int:
     found = 0
     for cycle in range(slot(book, CYCLES)):
         k = MOST_HOPS * cycle
-        total = (
-            best[routes[k]] + best[routes[k + 1]] + best[routes[k + 2]] + best[routes[k + 3]]
-        )
-        chosen[found] = cycle
-        found += total > 0.0
+        total = best[routes[k]] + best[routes[k + 1]] + best[routes[k + 2]] + best[routes[k + 3]]
+        if total > 0.0:
+            chosen[found] = cycle
+            found += 1
     return found
 
 
@@ -354,17 +430,11 @@ def _confirm(table: int, book: int, place: int) -> None:
     """Write what a candidate gives in the contracts' integers, and its worth by them."""
     route, amounts, about = top_route(book, place), amounts_of(book, place), top_floats(book)[place]
     hops = route[TOP_HOPS]
-    amount = from_float(about[TOP_AMOUNT])
-    status, gas = exact_along(table, route, hops, amount, amounts)
-    shrinks = 0
-    while status == _DRY and shrinks < _SHRINKS:
-        # At the end of a curve the float's error can ask for a little more than it has.
-        amount -= (amount >> _SHRINK) + u256(1)
-        status, gas = exact_along(table, route, hops, amount, amounts)
-        shrinks += 1
+    status, gas = exact_near(table, route, hops, about[TOP_AMOUNT], amounts)
     route[TOP_STATUS] = status
     if status != _OK:
         return
+    amount = load(amounts, 0)
     if load(amounts, hops) <= amount:
         route[TOP_STATUS] = LOSES
         return
@@ -437,9 +507,7 @@ def _write(table: int, row: int, first: Word, second: Word, tick: int) -> None:
 
 
 @kernel("i8(i8, i8, i8, U256, U256, i8, i8)")
-def update(
-    table: int, book: int, row: int, first: Word, second: Word, tick: int, room: int
-) -> int:
+def update(table: int, book: int, row: int, first: Word, second: Word, tick: int, room: int) -> int:
     """Write what a swap left of a row, and search the cycles through it.
 
     Args:

@@ -18,12 +18,16 @@ from searcher.kernels._jit import kernel
 from searcher.kernels.hops import exact_hop, piece
 from searcher.kernels.memory import CROSSING_GAS, GAS, real
 from searcher.kernels.refusal import Status
-from searcher.kernels.u256 import ZERO, Word, Words, store
+from searcher.kernels.u256 import Word, Words, from_float, store, u256
 
 EdgeArray = NDArray[np.int32]
 
 MOST_STEPS: Final = 200
 _OK: Final = int(Status.OK)
+_DRY: Final = int(Status.INSUFFICIENT_LIQUIDITY)
+_FIRST_SHRINK: Final = 44
+_LAST_SHRINK: Final = 32
+"""An input is lessened by 2^-44 to 2^-32 of it."""
 
 
 @kernel("UniTuple(f8, 6)(i8, i4[::1], i8, f8)")
@@ -60,9 +64,9 @@ def along(
     return amount, slope, bend, below, above, gas
 
 
-@kernel("UniTuple(f8, 3)(i8, i4[::1], i8, f8, f8, f8)")
+@kernel("UniTuple(f8, 3)(i8, i4[::1], i8, f8, f8)")
 def size(
-    table: int, edges: EdgeArray, hops: int, least: float, most: float, guess: float
+    table: int, edges: EdgeArray, hops: int, least: float, most: float
 ) -> tuple[float, float, float]:
     """Find the input that leaves the most, between `least` and `most`.
 
@@ -72,7 +76,6 @@ def size(
         hops: how many of them count.
         least: the smallest input allowed, smallest units.
         most: the largest input allowed.
-        guess: where to begin: Newton's first step from 0, or anything above 0.
 
     Returns:
         The input, what it leaves (output less input) and the gas of the swaps; what it leaves is
@@ -80,8 +83,7 @@ def size(
     """
     low, high = 0.0, most
     capped = False
-    at = min(guess, most)
-    amount, left, gas = -1.0, 0.0, 0.0
+    at, amount, left, gas = 0.0, -1.0, 0.0, 0.0
     for _ in range(MOST_STEPS):
         out, slope, bend, below, above, gas = along(table, edges, hops, at)
         root = at + (math.sqrt(slope) - 1.0) / bend if slope > 0.0 else -math.inf
@@ -101,11 +103,12 @@ def size(
                 left = out - at + _gained(slope, bend, amount - at)
                 break
             high, capped = end, True
-        # Out of the bracket lead jumps between pieces: halve it then, but try its very end first.
+        # Out of the bracket lead jumps between pieces: halve it then, or look for its end. Never far
+        # beyond the curves: there the distance back to them is lost in rounding.
         if low < root < high:
             at = root
-        elif slope > 1.0 and not capped:
-            at, capped = high, True
+        elif not capped:
+            at = min(2.0 * low + 1.0, high)
         else:
             at = 0.5 * (low + high)
             if not low < at < high:
@@ -149,6 +152,23 @@ def exact_along(
             return status, gas
         gas += about[edge >> 1, GAS] + crossed * about[edge >> 1, CROSSING_GAS]
         store(amounts, h + 1, amount)
-        if amount == ZERO():
-            break
     return _OK, gas
+
+
+@kernel("Tuple((i8, f8))(i8, i4[::1], i8, f8, u8[:,::1])")
+def exact_near(
+    table: int, edges: EdgeArray, hops: int, amount: float, amounts: Words
+) -> tuple[int, float]:
+    """Walk a cycle in integers with an input that floats have found.
+
+    Where a curve ends, their error can ask for more than it has: then a little less is tried, less
+    than 1e-9 of it in all. The arguments and the result are otherwise those of `exact_along`.
+    """
+    whole = from_float(amount)
+    status, gas = exact_along(table, edges, hops, whole, amounts)
+    bits = _FIRST_SHRINK
+    while status == _DRY and bits >= _LAST_SHRINK:
+        whole -= (whole >> bits) + u256(1)
+        status, gas = exact_along(table, edges, hops, whole, amounts)
+        bits -= 4
+    return status, gas

@@ -109,10 +109,10 @@ class CycleBook:
         begin, self._top_begin, end = layout.float_places(len(scope.starts))
         self._pair: IntArray = reserve((pairs, layout.PAIR_COLUMNS), np.int64)
         self._group: IntArray = reserve((2 * pairs, layout.GROUP_COLUMNS), np.int64)
-        self._best: FloatArray = reserve((2 * pairs,), np.float64)
-        self._group_of: EdgeArray = reserve((edges,), np.int32)
-        self._route: EdgeArray = reserve((scope.max_cycles, layout.MOST_HOPS), np.int32)
-        self._start: EdgeArray = reserve((scope.max_cycles,), np.int32)
+        self._best: FloatArray = reserve((4 * pairs,), np.float64)
+        self._group_of: layout.Numbers = reserve((edges,), np.uint32)
+        self._route: layout.Numbers = reserve((scope.max_cycles, layout.MOST_HOPS), np.uint32)
+        self._start: layout.Numbers = reserve((scope.max_cycles,), np.uint32)
         self._rows_in: IntArray = reserve((rows,), np.int64)
         self._floats: FloatArray = np.zeros(end)
         self._limits = self._floats[begin : self._top_begin].reshape(-1, layout.START_COLUMNS)
@@ -123,12 +123,12 @@ class CycleBook:
         self._amounts: Words = np.zeros((top * layout.AMOUNTS, 4), np.uint64)
         entries = (edges, edges, layout.MOST_HOPS * scope.max_cycles)
         rooms = [_SLACK * max(count, _SLACK) for count in entries]
-        self._arenas: list[EdgeArray] = [
-            reserve((room << number,), np.int32) for number, room in enumerate(rooms)
+        self._arenas: list[layout.Numbers] = [
+            reserve((room << number,), np.uint32) for number, room in enumerate(rooms)
         ]
         self._others = {
             layout.TOKEN: reserve((tokens, layout.TOKEN_COLUMNS), np.int64),
-            layout.CHOSEN: reserve((scope.max_cycles,), np.int32),
+            layout.CHOSEN: reserve((scope.max_cycles,), np.uint32),
             layout.STAMPS: reserve((rows,), np.int64),
             layout.FREE: np.zeros(layout.ARENAS * layout.SIZES, np.int64),
         }
@@ -187,6 +187,20 @@ class CycleBook:
         self._ranking_due = status == cycles.FULL
         if new and most < self.scope.hops_most:
             self._late.add(pair)
+
+    def enter_all(self, rows: Iterable[tuple[int, Address, Address]]) -> None:
+        """Let many rows in, so that what is searched together lies together.
+
+        Args:
+            rows: for each its number, its token0 and its token1.
+        """
+        place = {token: f"{i:08}" for i, token in enumerate(self.scope.starts)}
+
+        def tokens(row: tuple[int, Address, Address]) -> list[str]:
+            return sorted(place.get(token, token) for token in row[1:])
+
+        for row in sorted(rows, key=tokens):
+            self.enter(*row)
 
     def leave(self, row: int) -> None:
         """Take a row out of the search; nothing happens when it is not in it."""
