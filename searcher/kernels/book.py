@@ -11,7 +11,8 @@ kept as its groups, and can pay only if the best member of each does.
   rank, so that each is listed by its last pair; LISTED: whether they are; PAIRED: whether the way
   out and back is, which takes two pools.
 - `group` int64[groups, 8]: where its members lie and how many cycles go through it.
-- `group_of` uint32[edges]: an edge's group, 0 for those not in the book.
+- `group_of` uint32[edges]: an edge's group, 0 for those not in the book; and behind them
+  `owner` uint32[rows]: the first row of a row's pool, for rows of one pool share its state.
 - `best` float64[groups]: the best rate among its members; 0.0 for the groups of pair 0; and behind
   them `bend` float64[groups]: a curvature (`kernels.hops.front`) that no member is below.
 - `route` uint32[cycles, 4]: its groups from its start on, 0 behind the last; `start` uint32[cycles]:
@@ -169,6 +170,13 @@ def groups_of(book: int) -> IntArray:
 def group_of(book: int) -> Numbers:
     """Return uint32[edges]."""
     return numbers_at(slot(book, GROUP_OF), slot(book, EDGES_ROOM))
+
+
+@kernel("u4[::1](i8)", inlined=True)
+def owners_of(book: int) -> Numbers:
+    """Return uint32[rows], the first row of each row's pool."""
+    edges = slot(book, EDGES_ROOM)
+    return numbers_at(slot(book, GROUP_OF) + 4 * edges, edges >> 1)
 
 
 @kernel("f8[::1](i8)", inlined=True)

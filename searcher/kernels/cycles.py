@@ -43,6 +43,7 @@ from searcher.kernels.book import (
     group_of,
     groups_of,
     numbers,
+    owners_of,
     pairs_of,
     routes_of,
     scratch_of,
@@ -283,8 +284,8 @@ def _list(book: int, pair: int, hops: int) -> int:
 # ---- pools that come and go
 
 
-@kernel("i8(i8, i8, i8, i8)")
-def enter(book: int, row: int, token0: int, token1: int) -> int:
+@kernel("i8(i8, i8, i8, i8, i8)")
+def enter(book: int, row: int, token0: int, token1: int, owner: int) -> int:
     """Make a row's two edges members of their groups; lists no cycles.
 
     Args:
@@ -292,6 +293,7 @@ def enter(book: int, row: int, token0: int, token1: int) -> int:
         row: the row, not in the book.
         token0: number of what its edge `2 * row` takes.
         token1: number of what that edge gives.
+        owner: the first row of its pool.
 
     Returns:
         The pair, negative when there is no space.
@@ -311,6 +313,7 @@ def enter(book: int, row: int, token0: int, token1: int) -> int:
         members[about[FIRST] + about[COUNT]] = 2 * row + side
         about[COUNT] += 1
         edges[2 * row + side] = group ^ side
+    owners_of(book)[row] = owner
     return group >> 1
 
 

@@ -54,6 +54,7 @@ from searcher.kernels.book import (
     limits_of,
     numbers,
     order_of,
+    owners_of,
     parameters_of,
     routes_of,
     rows_in,
@@ -283,7 +284,7 @@ def _expand(
         until: to before here are left out: their cycles were weighed already.
     """
     rates, best, members = rate(table), best_of(book), arena(book, MEMBERS)
-    groups, stamps = groups_of(book), stamps_of(book)
+    groups, stamps, owners = groups_of(book), stamps_of(book), owners_of(book)
     about, kinds = real(table), shape(table)
     route = routes_of(book)[MOST_HOPS * cycle : MOST_HOPS * (cycle + 1)]
     start = starts_of(book)[cycle]
@@ -350,7 +351,7 @@ def _expand(
             continue
         used = False
         for h in range(depth):
-            used |= edges[h] >> 1 == row
+            used |= owners[edges[h] >> 1] == owners[row]
         if used:
             continue
         edges[depth] = edge

@@ -110,7 +110,7 @@ class CycleBook:
         self._pair: IntArray = reserve((pairs, layout.PAIR_COLUMNS), np.int64)
         self._group: IntArray = reserve((2 * pairs, layout.GROUP_COLUMNS), np.int64)
         self._best: FloatArray = reserve((4 * pairs,), np.float64)
-        self._group_of: layout.Numbers = reserve((edges,), np.uint32)
+        self._group_of: layout.Numbers = reserve((edges + rows,), np.uint32)
         self._route: layout.Numbers = reserve((scope.max_cycles, layout.MOST_HOPS), np.uint32)
         self._start: layout.Numbers = reserve((scope.max_cycles,), np.uint32)
         self._rows_in: IntArray = reserve((rows,), np.int64)
@@ -164,17 +164,23 @@ class CycleBook:
 
     # ---- topology
 
-    def enter(self, row: int, token0: Address, token1: Address) -> None:
-        """Let a row into the search: `2 * row` swaps its token0 for its token1.
+    def enter(self, row: int, token0: Address, token1: Address, owner: int | None = None) -> None:
+        """Let a row into the search; nothing happens when it is there already.
 
-        Nothing happens when it is there already.
+        Args:
+            row: its number: edge `2 * row` swaps its token0 for its token1.
+            token0: its token0.
+            token1: its token1.
+            owner: the first row of its pool, where that has several: no cycle takes two of them,
+                for they share a state.
 
         Raises:
             InvariantBroken: there is no space for another pair.
         """
         if self._group_of[2 * row]:
             return
-        pair = cycles.enter(self.table, row, self._numbered(token0), self._numbered(token1))
+        numbers = self._numbered(token0), self._numbered(token1)
+        pair = cycles.enter(self.table, row, *numbers, row if owner is None else owner)
         self._check(pair >= 0)
         self._rows += 1
         scan.refresh_row(self._market, self.table, row)
@@ -188,16 +194,16 @@ class CycleBook:
         if new and most < self.scope.hops_most:
             self._late.add(pair)
 
-    def enter_all(self, rows: Iterable[tuple[int, Address, Address]]) -> None:
+    def enter_all(self, rows: Iterable[tuple[int, Address, Address, int]]) -> None:
         """Let many rows in, so that what is searched together lies together.
 
         Args:
-            rows: for each its number, its token0 and its token1.
+            rows: for each what `enter` takes.
         """
         place = {token: f"{i:08}" for i, token in enumerate(self.scope.starts)}
 
-        def tokens(row: tuple[int, Address, Address]) -> list[str]:
-            return sorted(place.get(token, token) for token in row[1:])
+        def tokens(row: tuple[int, Address, Address, int]) -> list[str]:
+            return sorted(place.get(token, token) for token in row[1:3])
 
         for row in sorted(rows, key=tokens):
             self.enter(*row)

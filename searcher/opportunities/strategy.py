@@ -35,8 +35,8 @@ class Candidate(NamedTuple):
     start: Address
     amount_in: int
     worth_wei: float
-    gas: int
-    amounts: tuple[int, ...]
+    gas: int = 0
+    amounts: tuple[int, ...] = ()
 
     @property
     def rows(self) -> frozenset[int]:

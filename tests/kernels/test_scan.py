@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from searcher.kernels import scan
 from searcher.kernels._jit import direct
-from searcher.kernels.hops import hop, write_image
+from searcher.kernels.hops import hop, piece, write_image
 from searcher.kernels.reference.uniswap_v3 import sqrt_at_tick
+from searcher.opportunities.book import CycleBook
 from tests.kernels.universe import (
     CROSSING_GAS,
     SWAP_GAS,
@@ -65,8 +66,6 @@ def net(pools, memory, cycle):
 
 
 def crossed(memory, edge, amount):
-    from searcher.kernels.hops import piece
-
     return piece(memory.table, edge, amount)[5]
 
 
@@ -208,6 +207,19 @@ def test_a_cycle_through_another_curve_is_sized_and_left_to_its_protocol():
         amount = hop(memory.table, edge, amount)[0]
     gas = found.gas * GAS_PRICE
     assert found.worth_wei == pytest.approx(amount - found.amount_in - gas, rel=1e-9)
+
+
+def test_no_cycle_takes_two_rows_of_one_pool():
+    pools = [ConstantProduct(*p, 10**21, 12 * 10**20) for p in ((0, 1), (1, 2), (2, 0))]
+    memory = memory_of(pools)
+    apart = CycleBook(memory, scope([0]), native=token(0))
+    joined = CycleBook(memory, scope([0]), native=token(0))
+    for row, pool in enumerate(pools):
+        apart.enter(row, token(pool.token0), token(pool.token1))
+        joined.enter(row, token(pool.token0), token(pool.token1), owner=min(row, 1))
+    for book, expected in ((apart, 1), (joined, 0)):
+        book.price(gas_price_wei=0, overhead_gas=0, least_worth_wei=0)
+        assert len(book.search()) == expected
 
 
 def test_what_leaves_nothing_in_integers_is_counted_and_not_offered():

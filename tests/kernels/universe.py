@@ -114,7 +114,7 @@ def scope(starts, hops_most=3, *, hops_least=2, max_cycles=10_000, least=0.0, mo
 def book_of(memory, pools, scope_):
     """A book over all rows of a memory, ready to be searched at no cost for gas."""
     book = CycleBook(memory, scope_, native=scope_.starts[0])
-    book.enter_all((r, token(p.token0), token(p.token1)) for r, p in enumerate(pools))
+    book.enter_all((r, token(p.token0), token(p.token1), r) for r, p in enumerate(pools))
     book.settle()
     book.refresh_all()
     book.price(gas_price_wei=0, overhead_gas=0, least_worth_wei=0)
