@@ -30,6 +30,7 @@ KEPT: Final = layout.TOP_ROOM
 
 MOST_AMOUNT: Final = float(2**112)
 
+_FLOAT_ERROR: Final = 1e-9
 _SLACK: Final = 16
 """Entries of an arena for each that can be in use: slots are half full, and moved from."""
 
@@ -276,6 +277,11 @@ class CycleBook:
         first, count = self._group[group, [layout.FIRST, layout.COUNT]]
         return [int(edge) for edge in self._arenas[layout.MEMBERS][first : first + count]]
 
+    def limits(self, start: Address) -> tuple[float, float]:
+        """Return the least and the most of a start token that a cycle may take."""
+        place = self.scope.starts.index(start)
+        return self.scope.least[place], self.scope.most[place]
+
     def best_rate(self, token_in: Address, token_out: Address) -> float:
         """Return the log of the best marginal rate between two tokens, DEAD without a pool."""
         group = self._between(token_in, token_out)
@@ -309,7 +315,8 @@ class CycleBook:
         self._floats[[layout.GAS_PRICE, layout.OVERHEAD_GAS, layout.LEAST_WORTH]] = (
             gas_price_wei,
             overhead_gas,
-            least_worth_wei,
+            # Floats do not turn down what integers may find to be just enough.
+            least_worth_wei * (1.0 - _FLOAT_ERROR),
         )
         for place, token in enumerate(self.scope.starts):
             given = None if values is None else values.get(token)
