@@ -15,10 +15,10 @@ kept as its groups, and can pay only if the best member of each does.
   `owner` uint32[rows]: the first row of a row's pool, for rows of one pool share its state.
 - `best` float64[groups]: the best rate among its members; 0.0 for the groups of pair 0; and behind
   them `bend` float64[groups]: a curvature (`kernels.hops.front`) that no member is below.
-- `route` uint32[cycles, 4]: its groups from its start on, 0 behind the last; `start` uint32[cycles]:
-  its start token.
-- Arenas of uint32, in slots whose sizes are powers of two: MEMBERS (edges), NEIGHBOURS (a token, and
-  the group that leads there), THROUGH (the other groups of a cycle, 0 for none, and the cycle).
+- `route` uint32[cycles, 4]: its groups from its start on, 0 behind the last; `start`
+  uint32[cycles]: its start token.
+- Arenas of uint32, in slots whose sizes are powers of two: MEMBERS (edges), NEIGHBOURS (a token,
+  and the group that leads there), THROUGH (the other groups of a cycle, 0 for none, and the cycle).
 - What a search leaves: see `kernels.scan`.
 """
 

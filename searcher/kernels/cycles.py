@@ -5,6 +5,9 @@ found from its own tokens only. Nothing is listed again because of it. The layou
 `kernels.book`.
 """
 
+# Kernels take what they depend on by position.
+# ruff: noqa: PLR0917
+
 from __future__ import annotations
 
 from typing import Final
@@ -29,7 +32,6 @@ from searcher.kernels.book import (
     PAIRS,
     PAIRS_ROOM,
     RANK,
-    ROOM,
     SIZES,
     STARTS,
     THROUGH,
@@ -110,7 +112,7 @@ def group_between(book: int, token_in: int, token_out: int) -> int:
     neighbours = arena(book, NEIGHBOURS)
     for i in range(first, first + 2 * tokens[near, COUNT], 2):
         if neighbours[i] == far:
-            return neighbours[i + 1] ^ turned
+            return int(neighbours[i + 1]) ^ turned
     return 0
 
 
@@ -198,7 +200,7 @@ def _keep_both(book: int, hops: int) -> int:
 def _over(book: int, group: int, rank: int) -> bool:
     """Return whether a cycle of a pair of some rank may go through a group."""
     about = pairs_of(book)[group >> 1]
-    return about[LISTED] != 0 and about[RANK] < rank
+    return bool(about[LISTED] != 0 and about[RANK] < rank)
 
 
 @kernel("i8(i8, i8, i8, i8, i8, i8)")
@@ -216,7 +218,7 @@ def _close(book: int, rank: int, first: int, before: int, token: int, hops: int)
     at = 2 * tokens[near, FIRST]
     for i in range(at, at + 2 * tokens[near, COUNT], 2):
         middle = neighbours[i]
-        if middle == begin or middle == far or not _over(book, neighbours[i + 1], rank):
+        if middle in (begin, far) or not _over(book, neighbours[i + 1], rank):
             continue
         other = group_between(book, middle, far)
         if other == 0 or not _over(book, other, rank):
@@ -325,7 +327,7 @@ def leave(book: int, row: int) -> int:
         Its pair; 0 when the row was not in the book.
     """
     groups, edges, members = groups_of(book), group_of(book), arena(book, MEMBERS)
-    pair = edges[2 * row] >> 1
+    pair = int(edges[2 * row]) >> 1
     if pair == 0:
         return 0
     for edge in (2 * row, 2 * row + 1):

@@ -198,7 +198,7 @@ def _deepest(table: int, row: int, side: int) -> float:
         if bits[k] == most:
             where = k
             break
-    return depths[where] if low < high else 0.0
+    return float(depths[where]) if low < high else 0.0
 
 
 @kernel("f8(i8, i8, i8, f8)")
@@ -211,7 +211,7 @@ def _least_bend(table: int, row: int, side: int, slope: float) -> float:
     about = real(table)[row]
     kind = shape(table)[row, KIND]
     if kind == PRODUCT:
-        return about[KEEP] / about[side]
+        return float(about[KEEP] / about[side])
     if kind == CONCENTRATED:
         deepest = _deepest(table, row, side)
         return math.sqrt(slope * about[KEEP]) / deepest if deepest > 0.0 else 0.0

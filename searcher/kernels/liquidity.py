@@ -5,10 +5,15 @@ most what its tokens' prices rest on: two worthless tokens stay worthless howeve
 pool holds. For ranking only.
 """
 
+# Kernels take arrays by position and are one loop each, branches included.
+# ruff: noqa: PLR0917, C901, PLR0912
+
 from __future__ import annotations
 
 import math
 from typing import Final
+
+import numpy as np
 
 from searcher.kernels._jit import kernel
 from searcher.kernels.book import (
@@ -69,9 +74,11 @@ def value_pairs(
         worth: float64[pairs], written: native in each pair's pools.
     """
     groups, pairs, members = groups_of(book), pairs_of(book), arena(book, MEMBERS)
-    price[:], depth[:], worth[:] = 0.0, 0.0, 0.0
+    known = np.zeros(len(price))
+    for token in range(len(price)):
+        price[token] = depth[token] = 0.0
     price[native], depth[native] = 1.0, math.inf
-    known = price.copy()
+    known[native] = 1.0
     for turn in range(_ROUNDS + 1):
         for pair in range(1, slot(book, PAIRS)):
             group = groups[2 * pair]
@@ -95,4 +102,5 @@ def value_pairs(
                     price[token0], depth[token0] = worth1 / held0, min(worth1, depth[token1])
             if turn == _ROUNDS:
                 worth[pair] = min(total, depth[token0], depth[token1])
-        known[:] = price
+        for token in range(len(price)):
+            known[token] = price[token]

@@ -14,7 +14,7 @@ a kernel makes the views that it needs. Nobody moves an array while the market l
 - `real` float64[rows, 8]: the float image: HERE0 and HERE1 (reserves; or square-root price and
   liquidity), KEEP (the share of an input left after the fee), GAS of a swap and CROSSING_GAS of
   each tick crossed, ALIVE (1.0 for a row that may be searched), BEND0 and BEND1 (the least
-  curvature of each side: with the marginal rate M, no input x gives more than `M x / (1 + BEND x)`).
+  curvature of each side: with the marginal rate M no input x gives more than M x / (1 + BEND x)).
 - `rate` float64[2 * rows], by edge: log of the marginal rate, DEAD where it must not be used.
 
 **Ticks** of a concentrated pool lie in an arena from FIRST on, COUNT of them with space for ROOM,

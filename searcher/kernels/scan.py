@@ -10,7 +10,7 @@ refusal of a pool.
 """
 
 # A cycle is taken apart in one loop, branches included.
-# ruff: noqa: C901, PLR0912, PLR0914, PLR0915, PLR0917
+# ruff: noqa: C901, PLR0912, PLR0915, PLR0917
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def _keep(
 @kernel("f8(i8, i8)")
 def _floor(book: int, room: int) -> float:
     """Return what a candidate must be worth more than to be kept."""
-    floor = parameters_of(book)[LEAST_WORTH]
+    floor = float(parameters_of(book)[LEAST_WORTH])
     if slot(book, KEPT) == room:
         floor = max(floor, top_floats(book)[order_of(book)[room - 1], TOP_WORTH])
     return floor
@@ -265,7 +265,7 @@ def _worthwhile(table: int, book: int, room: int, cycle: int, fixed: int, total:
     parameters = parameters_of(book)
     value = limits_of(book)[starts_of(book)[cycle], VALUE]
     cost = parameters[GAS_PRICE] * parameters[OVERHEAD_GAS]
-    return gained * gained * value > (_floor(book, room) + cost) * tightest
+    return bool(gained * gained * value > (_floor(book, room) + cost) * tightest)
 
 
 @kernel("void(i8, i8, i8, i8, i8, i8, i8)")
@@ -498,8 +498,9 @@ def search_rows(table: int, book: int, count: int, room: int, wanted: int) -> in
     return _finish(table, book, wanted)
 
 
-@kernel("void(i8, i8, U256, U256, i8)", inlined=True)
-def _write(table: int, row: int, first: Word, second: Word, tick: int) -> None:
+@kernel("void(i8, i8, U256, U256, i8)")
+def write(table: int, row: int, first: Word, second: Word, tick: int) -> None:
+    """Write what a swap left of a row: see `update`."""
     store(exact(table), 2 * row, first)
     store(exact(table), 2 * row + 1, second)
     if shape(table)[row, KIND] == CONCENTRATED:
@@ -523,7 +524,7 @@ def update(table: int, book: int, row: int, first: Word, second: Word, tick: int
     Returns:
         How many are kept.
     """
-    _write(table, row, first, second, tick)
+    write(table, row, first, second, tick)
     refresh_row(table, book, row)
     numbers(book)[KEPT] = 0
     since = slot(book, CLOCK) + 1
@@ -539,6 +540,6 @@ def detect(table: int, book: int, row: int, first: Word, second: Word, tick: int
 
     The arguments are those of `update`.
     """
-    _write(table, row, first, second, tick)
+    write(table, row, first, second, tick)
     refresh_row(table, book, row)
     return _pays(table, book, row)

@@ -103,8 +103,8 @@ def size(
                 left = out - at + _gained(slope, bend, amount - at)
                 break
             high, capped = end, True
-        # Out of the bracket lead jumps between pieces: halve it then, or look for its end. Never far
-        # beyond the curves: there the distance back to them is lost in rounding.
+        # Out of the bracket lead jumps between pieces: halve it then, or look for its end; never
+        # far beyond the curves, where the distance back to them is lost in rounding.
         if low < root < high:
             at = root
         elif not capped:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import structlog
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from searcher.domain.errors import InvariantBroken
 from searcher.domain.units import Address
@@ -141,7 +142,7 @@ class CycleBook:
             scope.max_cycles,
         )
         self._table[layout.STARTS], self._table[layout.PAIRS] = len(scope.starts), 1
-        for place, array in {
+        arrays: dict[int, NDArray[Any]] = {
             layout.PAIR: self._pair,
             layout.GROUP: self._group,
             layout.GROUP_OF: self._group_of,
@@ -153,7 +154,8 @@ class CycleBook:
             layout.SHORTS: self._shorts,
             layout.AMOUNTS_OUT: self._amounts,
             **self._others,
-        }.items():
+        }
+        for place, array in arrays.items():
             self._table[place] = array.ctypes.data
         for number, (held, room) in enumerate(zip(self._arenas, rooms, strict=True)):
             self._table[layout.ARENA + number] = held.ctypes.data
@@ -182,7 +184,7 @@ class CycleBook:
             return
         numbers = self._numbered(token0), self._numbered(token1)
         pair = cycles.enter(self.table, row, *numbers, row if owner is None else owner)
-        self._check(pair >= 0)
+        self._check(fits=pair >= 0)
         self._rows += 1
         scan.refresh_row(self._market, self.table, row)
         if self._ranking_due:
@@ -190,7 +192,7 @@ class CycleBook:
         new = not self._pair[pair, layout.LISTED]
         most = self._lengths_whole
         status = cycles.list_new(self.table, pair, self.scope.hops_least, most)
-        self._check(status != cycles.NO_SPACE)
+        self._check(fits=status != cycles.NO_SPACE)
         self._ranking_due = status == cycles.FULL
         if new and most < self.scope.hops_most:
             self._late.add(pair)
@@ -238,12 +240,12 @@ class CycleBook:
         admitted = np.zeros(layout.MOST_HOPS + 1, np.int64)
         least, most = self.scope.hops_least, self.scope.hops_most
         status = cycles.list_all(self.table, ranked, least, most, admitted)
-        self._check(status != cycles.NO_SPACE)
+        self._check(fits=status != cycles.NO_SPACE)
         whole = [h for h in range(least, most + 1) if admitted[h] == len(ranked)]
         self._lengths_whole = max(whole, default=least - 1)
         self._left_out = len(ranked) - int(admitted[most])
         thinnest = int(admitted[min(self._lengths_whole + 1, most)]) - 1
-        self._least_kept = float(worth[ranked[thinnest]]) if 0 <= thinnest else np.inf
+        self._least_kept = float(worth[ranked[thinnest]]) if thinnest >= 0 else np.inf
         self._ranking_due = False
         self._late.clear()
         if self._left_out:
@@ -265,7 +267,7 @@ class CycleBook:
     def _numbered(self, token: Address) -> int:
         return self._number.setdefault(token, len(self._number))
 
-    def _check(self, fits: bool) -> None:
+    def _check(self, *, fits: bool) -> None:
         if not fits:
             raise InvariantBroken(
                 f"the book of {self._name} is full at {self._rows} pools: raise most_pools"

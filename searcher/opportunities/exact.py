@@ -19,7 +19,6 @@ from searcher.opportunities.book import CycleBook
 from searcher.opportunities.settings import CycleSettings
 from searcher.opportunities.strategy import Candidate, Route
 
-
 Refine: TypeAlias = Callable[..., tuple[int, Sequence[Quote]]]
 """Sizes a cycle by exact quotes: `(market, block, edges, amount, *, least, most)`, all amounts in
 smallest units of its start token, to the best input and the quote of each hop; none when nothing

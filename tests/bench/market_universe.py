@@ -83,7 +83,7 @@ def make(seed: int = 1) -> Universe:
         if concentrated[row]:
             memory.set_gas(row, SWAP_GAS[True], CROSSING_GAS)
             root, depth = math.sqrt(held1 / held0), math.sqrt(held0 * held1)
-            _draw_ranges(memory, row, int(fees[row]), rng, root, depth)
+            draw_ranges(memory, row, rng, fee=int(fees[row]), root=root, depth=depth)
         else:
             memory.set_gas(row, SWAP_GAS[False])
             memory.write_product(row, int(held0) + 10_000, int(held1) + 10_000, 3_000)
@@ -91,8 +91,14 @@ def make(seed: int = 1) -> Universe:
     return Universe(memory, tokens, concentrated, activity / activity.sum(), price, known)
 
 
-def _draw_ranges(
-    memory: MarketMemory, row: int, fee: int, rng: np.random.Generator, root: float, depth: float
+def draw_ranges(
+    memory: MarketMemory,
+    row: int,
+    rng: np.random.Generator,
+    *,
+    fee: int,
+    root: float,
+    depth: float,
 ) -> None:
     """A price, and thirty positions around it that together are ten times as deep as a V2 pool."""
     spacing = SPACING[fee]

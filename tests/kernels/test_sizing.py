@@ -142,7 +142,7 @@ def dense_best(profit, most):
 
 
 def shortfalls(seed, number):
-    """By how much sizing misses a dense search in random cycles, of what it may miss: (miss, may)."""
+    """By how much sizing misses a dense search in random cycles, and by how much it may."""
     rng = random.Random(seed)
     found = []
     amounts = np.zeros((5, 4), np.uint64)

@@ -81,7 +81,7 @@ class Concentrated:
 
 def memory_of(pools):
     """A market's memory with these pools as its rows, all of them alive."""
-    memory = MarketMemory(max(len(pools), 1))
+    memory = MarketMemory(len(pools) + 64)
     for pool in pools:
         row = memory.add()
         memory.set_gas(row, SWAP_GAS, CROSSING_GAS)
