@@ -13,7 +13,8 @@ a kernel makes the views that it needs. Nobody moves an array while the market l
   FIRST, COUNT, ROOM, and PLACE (see below).
 - `real` float64[rows, 8]: the float image: HERE0 and HERE1 (reserves; or square-root price and
   liquidity), KEEP (the share of an input left after the fee), GAS of a swap and CROSSING_GAS of
-  each tick crossed, ALIVE (1.0 for a row that may be searched).
+  each tick crossed, ALIVE (1.0 for a row that may be searched), BEND0 and BEND1 (the least
+  curvature of each side: with the marginal rate M no input x gives more than M x / (1 + BEND x)).
 - `rate` float64[2 * rows], by edge: log of the marginal rate, DEAD where it must not be used.
 
 **Ticks** of a concentrated pool lie in an arena from FIRST on, COUNT of them with space for ROOM,
@@ -106,6 +107,8 @@ KEEP: Final = 2
 GAS: Final = 3
 CROSSING_GAS: Final = 4
 ALIVE: Final = 5
+BEND0: Final = 6
+BEND1: Final = 7
 REAL_COLUMNS: Final = 8
 
 # ---- columns of `stamps`
@@ -140,6 +143,7 @@ def _pointer_to(pointed: Any) -> Any:
 
 _i8: Final = _pointer_to(types.int64)
 _i4: Final = _pointer_to(types.int32)
+_u4: Final = _pointer_to(types.uint32)
 _u8: Final = _pointer_to(types.uint64)
 _f8: Final = _pointer_to(types.float64)
 
@@ -184,6 +188,12 @@ def integer_rows(address: int, rows: int, columns: int) -> IntArray:
 def short_integers(address: int, size: int) -> NDArray[np.int32]:
     """Return the int32[size] at an address."""
     return carray(_i4(address), size)
+
+
+@kernel("u4[::1](i8, i8)", inlined=True)
+def numbers_at(address: int, size: int) -> NDArray[np.uint32]:
+    """Return the uint32[size] at an address: places in arrays, which need no look at their sign."""
+    return carray(_u4(address), size)
 
 
 @kernel("u8[:,::1](i8, i8)", inlined=True)
