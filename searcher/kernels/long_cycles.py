@@ -15,7 +15,7 @@ The work is done in slices: a call does about as much as it is told to, and the 
 """
 
 # Kernels take arrays by position and are one loop each, branches included.
-# ruff: noqa: PLR0917
+# ruff: noqa: PLR0917, C901
 
 from __future__ import annotations
 
