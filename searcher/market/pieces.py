@@ -47,6 +47,8 @@ _END_BITS: Final = 5
 """How exactly the end of a curve is looked for where the pool refuses: a part in 2^5."""
 _FAR: Final = 4.0
 """How many times the beginning of a part its end may be before it is cut in orders of magnitude."""
+_LOOKED_AT: Final = (1 / 64, 1 / 8)
+"""Shares of the whole input at which every curve is looked at."""
 _DUST: Final = 1e-7
 """The share of all output below which a bin is looked at together with the next one."""
 _LEAST_OUT: Final = 1e6
@@ -228,8 +230,11 @@ def _of_curve(
     end = _end(quote, rate, spot)
     if end is None:
         return []
-    points = [start, end]
-    parts = [(-_distance(start, end), start, end)]
+    points = [start, *_looked_at(quote, rate, end), end]
+    if all(_follows(start, end, point) for point in points[1:-1]):
+        return [start, end]
+    parts = [(-_distance(*part), *part) for part in pairwise(points)]
+    heapq.heapify(parts)
     while parts and len(points) < most and -parts[0][0] > _ERROR:
         _, here, there = heapq.heappop(parts)
         middle = _asked(quote, rate, _between(here.amount, there.amount))
@@ -238,6 +243,21 @@ def _of_curve(
             for part in ((here, middle), (middle, there)):
                 heapq.heappush(parts, (-_distance(*part), *part))
     return sorted(points)
+
+
+def _looked_at(
+    quote: Callable[[int], float], rate: Callable[[int], float], end: _Point
+) -> list[_Point]:
+    """Return a few points on the way, ascending: what two ends have in common may be chance."""
+    found = (_asked(quote, rate, int(end.amount * share)) for share in _LOOKED_AT)
+    return [point for point in found if point is not None and point.amount]
+
+
+def _follows(start: _Point, end: _Point, point: _Point) -> bool:
+    """Return whether a piece from the start to the end goes through a point."""
+    reserve, pays = _fitted(start, end)
+    out = pays * point.amount / (reserve + point.amount)
+    return abs(out - point.out) <= max(_ERROR * point.out, 1.0)
 
 
 def _end(quote: Callable[[int], float], rate: Callable[[int], float], spot: float) -> _Point | None:

@@ -4,7 +4,8 @@ What a cycle leaves is concave in its input, but for fees that fall: it lies bel
 any two points, and where these meet bounds what may still be gained. The search closes a bracket
 around the input where the slope is 1 until that bound is within the rounding of the contracts'
 integers. Where curves have no tangent to give (a pool refuses, a fee falls, a bin ends in between)
-the bracket is halved, and what the bound cannot prove golden sections settle.
+the bracket is halved; where slopes are refused, or the bound does not close, golden sections
+settle it.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ _STRIDE: Final = 8.0
 """How far a step goes at most while only one end of the bracket is known: a factor."""
 _NEAR: Final = 0.05
 """Which share of an input is a small step."""
-_APART: Final = 20
-"""Inputs whose outputs stand for a slope that is refused differ by a part in 2^20."""
 _TOO_SMALL: Final = {Status.ZERO_AMOUNT, Status.TOO_SMALL}
 
 
@@ -138,7 +137,11 @@ class _Search:
             return Sized(0, ())
         following = self._within(amount)
         for _ in range(MOST_STEPS):
-            self._look(following)
+            found = self._look(following)
+            if isinstance(found, _Point) and math.isnan(found.slope):
+                self._enclose(found)
+                self._settle()
+                break
             if self._gap() <= self._enough() or self._top - self._bottom <= 2:
                 break
             following = self._within(self._following())
@@ -151,7 +154,7 @@ class _Search:
 
     # ---- one input
 
-    def _look(self, amount: int) -> None:
+    def _look(self, amount: int) -> _Point | _Refusal:
         """Evaluate an input and move the bracket."""
         found = self._at(amount)
         if isinstance(found, _Refusal):
@@ -166,6 +169,7 @@ class _Search:
         else:
             self._high = found
         self._widths.append(self._top - self._bottom)
+        return found
 
     def _at(self, amount: int) -> _Point | _Refusal:
         slope, grain, moving = 1.0, 0.0, amount
@@ -182,7 +186,7 @@ class _Search:
         return _Point(amount, moving - amount, slope, grain, tuple(quotes))
 
     def _hop(self, edge: int, amount: int) -> tuple[Quote, float]:
-        """Return the exact quote of an edge and its slope.
+        """Return the exact quote of an edge and its slope, which is no number when it is refused.
 
         Raises:
             SwapRefused: the contract would revert.
@@ -200,9 +204,7 @@ class _Search:
         try:
             return quote, protocol.marginal_rate(*asked, amount)
         except SwapRefused:
-            further = amount + (amount >> _APART) + 1
-            more = protocol.quote_exact_in(*asked, further).realised
-            return quote, (more - quote.realised) / (further - amount)
+            return quote, math.nan
 
     # ---- where to go on
 
@@ -305,6 +307,19 @@ class _Search:
         if top > _STRIDE * max(bottom, 1):
             return math.sqrt(max(bottom, 1)) * math.sqrt(top)
         return (bottom + top) // 2
+
+    def _enclose(self, found: _Point) -> None:
+        """Set the bracket around the best input in sight, by what is left alone."""
+        self._low = self._high = None
+        for factor in (_STRIDE, 1.0 / _STRIDE):
+            here, left = found.amount, float(found.left)
+            while (there := self._within(here * factor)) != here:
+                if (other := self._left(there)) <= left:
+                    break
+                here, left = there, other
+        best = found if self._best is None else self._best
+        self._low = _Refusal(self._within(best.amount / _STRIDE) - 1, small=True)
+        self._high = _Refusal(self._within(best.amount * _STRIDE) + 1, small=False)
 
     def _settle(self) -> None:
         """Look for the best input by golden sections, by what is left alone."""

@@ -20,6 +20,7 @@ BLOCK = QuoteBlock(20_000_000, 1_720_000_000)
 DECIMALS = (18, 6, 18, 8, 18)
 TOKENS = tuple(Address(f"0x{n + 1:040x}") for n in range(40))
 ZERO = "0x" + "00" * 20
+NOTHING = np.zeros((0, 4))
 POOL = "0x" + "99" * 20
 STATIC = {
     "base_factor": 5_000,
@@ -216,8 +217,8 @@ class Rows:
         self.rows: list[Row] = []
         self._held: list[tuple[str, Any]] = []
 
-    def add(self, name, pair, held, *, gas=0):
-        """Add a pool of two tokens; return its row."""
+    def add(self, name, pair, held, *, gas=0, sides=(0, 1)):
+        """Add a pool of two tokens, drawn in one direction or both; return its row."""
         memory, row = self.memory, self.memory.add()
         self.rows.append(Row(len(self._held), *pair))
         self._held.append((name, held))
@@ -230,7 +231,9 @@ class Rows:
             memory.write_price(row, held.sqrt_price_x96, held.liquidity, held.tick)
         else:
             curve = (protocol(name), held, BLOCK)
-            memory.write_pieces(row, (pieces(*curve, *pair), pieces(*curve, *pair[::-1])))
+            ways = ((*curve, *pair), (*curve, *pair[::-1]))
+            drawn = [pieces(*way) if k in sides else NOTHING for k, way in enumerate(ways)]
+            memory.write_pieces(row, (drawn[0], drawn[1]))
         write_image(memory.table, row)
         assert memory.shape[row, 0] == {"uniswap_v2": PRODUCT, "uniswap_v3": CONCENTRATED}.get(
             name, PIECEWISE
@@ -247,9 +250,7 @@ class Rows:
         """Return what the edge's own protocol says, whatever lies in memory."""
         row = self.rows[edge >> 1]
         tokens = (row.token0, row.token1) if edge & 1 == 0 else (row.token1, row.token0)
-        return self.protocol(edge >> 1).quote_exact_in(
-            self.state(row.pool), BLOCK, *tokens, amount
-        )
+        return self.protocol(edge >> 1).quote_exact_in(self.state(row.pool), BLOCK, *tokens, amount)
 
     def left(self, edges, amount):
         """Return what a cycle leaves; minus infinity when a pool refuses."""
@@ -275,7 +276,8 @@ def random_cycle(rng, hops, kinds=None):
     stops = [TOKENS[k] for k in rng.sample(range(len(DECIMALS)), hops)]
     for name, token, following in zip(names, stops, [*stops[1:], stops[0]], strict=True):
         held, pair = random_pool(rng, name, token, following)
-        edges.append(2 * market.add(name, pair, held) + (token != pair[0]))
+        side = int(token != pair[0])
+        edges.append(2 * market.add(name, pair, held, sides=(side,)) + side)
     return market, edges
 
 
