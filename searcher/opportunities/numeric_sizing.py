@@ -27,6 +27,8 @@ MOST_STEPS: Final = 80
 """Evaluations of a cycle at most, the golden sections left out."""
 _GAIN: Final = 2e-11
 """The share of what a cycle leaves that is not worth another evaluation."""
+_ROUNDING: Final = 0.25
+"""The share of what all hops may round away that is not worth another evaluation either."""
 _GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0
 _GOLDEN_STEPS: Final = 60
 _STRIDE: Final = 8.0
@@ -239,7 +241,7 @@ class _Search:
 
     def _enough(self) -> float:
         best = self._best
-        return 0.0 if best is None else max(best.grain, _GAIN * best.left)
+        return 0.0 if best is None else max(_ROUNDING * best.grain, _GAIN * best.left)
 
     def _following(self) -> float:
         """Return the next input to look at."""
