@@ -70,7 +70,7 @@ class _Labels(NamedTuple):
     @property
     def tokens(self) -> int:
         """For how many tokens there is space."""
-        return self.back.shape[1]
+        return int(self.back.shape[1])
 
 
 class LongCyclesStatistics(Struct, frozen=True):
