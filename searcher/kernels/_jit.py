@@ -88,6 +88,17 @@ def load_all() -> None:
         load()
 
 
+def direct(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a kernel's machine code as Python calls it, without the dispatcher before it.
+
+    It saves 0.1 us a call. Arguments are converted to the signature's types, unchecked.
+    """
+    dispatcher = cast("Any", function)
+    next(load for load in _DECLARED if vars(load)["of"] is dispatcher)()
+    (signature,) = dispatcher.signatures
+    return cast("Callable[P, R]", dispatcher.overloads[signature].entry_point)
+
+
 def _postponed(dispatcher: Any, types: Any) -> Callable[[], None]:
     """Let a dispatcher compile for `types` alone when it is called, from Python or by a kernel.
 
@@ -111,4 +122,5 @@ def _postponed(dispatcher: Any, types: Any) -> Callable[[], None]:
 
     dispatcher._compile_for_args = called  # noqa: SLF001  the one place where numba compiles
     dispatcher.get_call_template = called_by_kernel
+    vars(load)["of"] = dispatcher
     return load

@@ -13,7 +13,8 @@ a kernel makes the views that it needs. Nobody moves an array while the market l
   FIRST, COUNT, ROOM, and PLACE (see below).
 - `real` float64[rows, 8]: the float image: HERE0 and HERE1 (reserves; or square-root price and
   liquidity), KEEP (the share of an input left after the fee), GAS of a swap and CROSSING_GAS of
-  each tick crossed, ALIVE (1.0 for a row that may be searched).
+  each tick crossed, ALIVE (1.0 for a row that may be searched), BEND0 and BEND1 (the least
+  curvature of each side: with the marginal rate M, no input x gives more than `M x / (1 + BEND x)`).
 - `rate` float64[2 * rows], by edge: log of the marginal rate, DEAD where it must not be used.
 
 **Ticks** of a concentrated pool lie in an arena from FIRST on, COUNT of them with space for ROOM,
@@ -26,6 +27,12 @@ COUNT net liquidities.
 RESERVE_IN, RESERVE_OUT of `kernels.curves`): those of side 0 from FIRST on, COUNT of them, those of
 side 1 from `FIRST + ROOM` on, PLACE of them; fees are in them. Within a piece the output for an
 input `x` is `out + ry * u / (rx + u)` with `u = x - in`.
+
+**Undo.** `undo` int64[UNDO_ROOM] is a stack of UNDO_USED words (`kernels.undo`). SCOPE is the
+present scope's number, CHANGES how many changes there were. `stamps` int64[rows, 5] says by row in
+which scope its image was last saved (SAVED), a batch of logs last changed it (TOUCHED) or held one
+that was refused (REFUSED), and the numbers of its last change (CHANGED) and of the last change of
+its ticks (POSITIONED).
 
 **Word edges** of a tick spacing (`kernels.ranges.write_edges`) lie in `edges` U256; `edges_of`
 int64[2^14, 2] says where and how many.
@@ -51,6 +58,10 @@ ROWS: Final = 0
 TICKS_ROOM: Final = 1
 PIECES_ROOM: Final = 2
 EDGES_ROOM: Final = 3
+UNDO_ROOM: Final = 4
+UNDO_USED: Final = 5
+SCOPE: Final = 6
+CHANGES: Final = 7
 EXACT: Final = 8
 SHAPE: Final = 9
 REAL: Final = 10
@@ -63,6 +74,8 @@ DEPTHS: Final = 16
 PIECES: Final = 17
 EDGES: Final = 18
 EDGES_OF: Final = 19
+UNDO: Final = 20
+STAMPS: Final = 21
 SLOTS: Final = 32
 
 # ---- columns of `shape`
@@ -94,11 +107,23 @@ KEEP: Final = 2
 GAS: Final = 3
 CROSSING_GAS: Final = 4
 ALIVE: Final = 5
+BEND0: Final = 6
+BEND1: Final = 7
 REAL_COLUMNS: Final = 8
+
+# ---- columns of `stamps`
+
+SAVED: Final = 0
+REFUSED: Final = 1
+CHANGED: Final = 2
+POSITIONED: Final = 3
+TOUCHED: Final = 4
+STAMP_COLUMNS: Final = 5
 
 MOST_SPACINGS: Final = 1 << 14
 LIMBS: Final = 4
 
+_LIMB_BYTES: Final = 8
 _WORD_BYTES: Final = 32
 
 
@@ -118,6 +143,7 @@ def _pointer_to(pointed: Any) -> Any:
 
 _i8: Final = _pointer_to(types.int64)
 _i4: Final = _pointer_to(types.int32)
+_u4: Final = _pointer_to(types.uint32)
 _u8: Final = _pointer_to(types.uint64)
 _f8: Final = _pointer_to(types.float64)
 
@@ -126,6 +152,12 @@ _f8: Final = _pointer_to(types.float64)
 def slot(table: int, number: int) -> int:
     """Return a slot of a table of int64: a size, or an array's address."""
     return int(carray(_i8(table), SLOTS)[number])
+
+
+@kernel("void(i8, i8, i8)", inlined=True)
+def set_slot(table: int, number: int, value: int) -> None:
+    """Write a slot of a table."""
+    carray(_i8(table), SLOTS)[number] = value
 
 
 @kernel("f8[::1](i8, i8)", inlined=True)
@@ -156,6 +188,12 @@ def integer_rows(address: int, rows: int, columns: int) -> IntArray:
 def short_integers(address: int, size: int) -> NDArray[np.int32]:
     """Return the int32[size] at an address."""
     return carray(_i4(address), size)
+
+
+@kernel("u4[::1](i8, i8)", inlined=True)
+def numbers_at(address: int, size: int) -> NDArray[np.uint32]:
+    """Return the uint32[size] at an address: places in arrays, which need no look at their sign."""
+    return carray(_u4(address), size)
 
 
 @kernel("u8[:,::1](i8, i8)", inlined=True)
@@ -191,6 +229,12 @@ def rate(table: int) -> FloatArray:
     return floats(slot(table, RATE), 2 * slot(table, ROWS))
 
 
+@kernel("i8[:,::1](i8)", inlined=True)
+def stamps(table: int) -> IntArray:
+    """Return int64[rows, 5]."""
+    return integer_rows(slot(table, STAMPS), slot(table, ROWS), STAMP_COLUMNS)
+
+
 # ---- arenas
 
 
@@ -207,6 +251,14 @@ def tick_words_of(table: int, row: int) -> Words:
     about = shape(table)
     address = slot(table, WORDS) + 2 * _WORD_BYTES * about[row, FIRST]
     return words_at(address, 2 * about[row, COUNT])
+
+
+@kernel("u8[:,::1](i8, i8)", inlined=True)
+def gross_of(table: int, row: int) -> Words:
+    """Return the gross liquidities of a concentrated row's ticks: uint64[n, 2]."""
+    about = shape(table)
+    address = slot(table, GROSS) + 2 * _LIMB_BYTES * about[row, FIRST]
+    return carray(_u8(address), (about[row, COUNT], 2))
 
 
 @kernel("f8[::1](i8, i8)", inlined=True)

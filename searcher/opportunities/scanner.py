@@ -6,20 +6,27 @@ from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 
+import numpy as np
 from msgspec import Struct
 
 from searcher.domain.clock import Clock
 from searcher.domain.events import BlockContext, PendingEffects, PendingTx
 from searcher.domain.plan import Opportunity
 from searcher.domain.units import Address, OpportunityId
-from searcher.market.market import Market, MarketDelta
+from searcher.kernels.memory import ALIVE
+from searcher.market.market import Market
 from searcher.market.protocol import QuoteBlock
+from searcher.market.standing import MarketDelta
 from searcher.opportunities.book import MOST_AMOUNT, BookStatistics, CycleBook, Scope
-from searcher.opportunities.exact import Evaluator
+from searcher.opportunities.exact import Evaluator, Refine
 from searcher.opportunities.settings import CycleSettings
 from searcher.opportunities.strategy import Route, Strategy, Trigger
 
 _NUMBERS_KEPT = 1024
+_BEHIND = 16
+"""How many candidates are kept behind a pending transaction: one is taken."""
+_MANY_ROWS = 1_000
+"""From so many changed rows on, refreshing every group is as fast."""
 
 
 class ScannerStatistics(Struct, frozen=True):
@@ -41,6 +48,7 @@ class Scanner:
         strategies: in the order in which they are asked.
         clock: stamps what is found.
         priority_fee_wei: what a plan's gas costs on top of the base fee.
+        refine: sizes cycles through curves that floats only draw.
         run: the ledger's number of this run: a restart on one head finds the same again, and its
             opportunities must not be mistaken for those before.
 
@@ -56,10 +64,14 @@ class Scanner:
         clock: Clock,
         priority_fee_wei: int = 0,
         run: int = 0,
+        refine: Refine | None = None,
     ) -> None:
         self._market = market
         self._priority_fee_wei = priority_fee_wei
         self._run = run
+        self._refine = refine
+        self._topology = -1
+        self._known = np.zeros(market.memory.most_rows, bool)
         self._clock = clock
         self._books: dict[Scope, CycleBook] = {}
         self._strategies = [
@@ -70,6 +82,45 @@ class Scanner:
         self._found: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
 
+    def follow(self, delta: MarketDelta) -> None:
+        """Bring the books up to date with the market; `on_block` does so with its own delta.
+
+        Every other delta of the market must come here too, in order: of a block that was not
+        searched or was taken back, of values read, of tokens proven.
+        """
+        left = [row for row in delta.left if self._known[row]]
+        for row in left:
+            # Its number may be another pair's by now: that one enters below.
+            self._known[row] = False
+            for book in self._books.values():
+                book.leave(row)
+        self._let_in()
+        for book in self._books.values():
+            if len(delta.rows) > _MANY_ROWS:
+                book.refresh_all()
+            else:
+                book.refresh_rows(delta.rows)
+
+    def _let_in(self) -> None:
+        """Let rows into the books that have joined the market's search."""
+        market = self._market
+        if market.topology != self._topology:
+            rows = len(market.rows)
+            alive = market.memory.real[:rows, ALIVE] != 0.0
+            entered: list[tuple[int, Address, Address, int]] = []
+            for row in np.flatnonzero(alive & ~self._known[:rows]).tolist():
+                number, token0, token1, *_ = market.rows[row]
+                entered.append((row, token0, token1, market.rows_of(number).start))
+                self._known[row] = True
+            for book in self._books.values():
+                book.enter_all(row for row in entered if self._allowed(book, row))
+                book.settle()
+            self._topology = market.topology
+
+    def _allowed(self, book: CycleBook, row: tuple[int, Address, Address, int]) -> bool:
+        pool = self._market.pool_of(row[0])
+        return book.scope.allows((pool.id, pool.address), row[1:3])
+
     def on_block(
         self, delta: MarketDelta, context: BlockContext, received_ns: int
     ) -> list[Opportunity]:
@@ -79,13 +130,13 @@ class Scanner:
             Opportunities that share no pool within a strategy, the greatest net first.
         """
         self._blocks += 1
+        self.follow(delta)
         if not self._current(delta.parent == context.parent, context):
             return []
         found: list[Opportunity] = []
         for strategy, book in self._of(Trigger.BLOCK):
-            book.refresh_all()
             evaluator = self._evaluator(strategy, book, context)
-            candidates = book.search(evaluator.least_worth_wei())
+            candidates = book.search()
             self._candidates += len(candidates)
             found += [
                 self._named(strategy, route, context, (), received_ns)
@@ -101,6 +152,7 @@ class Scanner:
             return []
         if not self._current(effects.parent == context.parent, context):
             return []
+        self._let_in()
         found: list[Opportunity] = []
         for strategy, book in self._of(Trigger.PENDING):
             found += [
@@ -116,7 +168,7 @@ class Scanner:
             self._pending,
             self._candidates,
             dict(self._found),
-            dict(self._refused),
+            dict(sum((book.refused for book in self._books.values()), self._refused.copy())),
             [book.statistics() for book in self._books.values()],
         )
 
@@ -130,7 +182,7 @@ class Scanner:
                 rows = delta.rows
                 if not rows:
                     return []
-                candidates = book.search_through(rows, evaluator.least_worth_wei())
+                candidates = book.search_through(rows, _BEHIND)
                 self._candidates += len(candidates)
                 return strategy.choose(candidates, evaluator.confirm)
         finally:
@@ -138,11 +190,7 @@ class Scanner:
             book.refresh_rows(rows)
 
     def _of(self, trigger: Trigger) -> list[tuple[Strategy, CycleBook]]:
-        chosen = [(s, book) for s, book in self._strategies if s.trigger == trigger]
-        for _, book in chosen:
-            if book.prepare():
-                book.refresh_all()
-        return chosen
+        return [(s, book) for s, book in self._strategies if s.trigger == trigger]
 
     def _current(self, consistent: bool, context: BlockContext) -> bool:
         """Return whether the market stands on the context's parent; count it when not."""
@@ -154,10 +202,29 @@ class Scanner:
     def _evaluator(self, strategy: Strategy, book: CycleBook, context: BlockContext) -> Evaluator:
         gas_price_wei = context.base_fee_wei + self._priority_fee_wei
         block = QuoteBlock(context.number, context.timestamp)
-        return Evaluator(self._market, book, strategy.config, block, gas_price_wei)
+        config = strategy.config
+        evaluator = Evaluator(
+            self._market,
+            book,
+            config,
+            block,
+            gas_price_wei=gas_price_wei,
+            refine=self._refine,
+        )
+        book.price(
+            gas_price_wei=gas_price_wei,
+            overhead_gas=config.overhead_gas,
+            least_worth_wei=evaluator.least_profit_wei,
+        )
+        return evaluator
 
     def _book(self, scope: Scope) -> CycleBook:
-        return self._books.setdefault(scope, CycleBook(self._market, scope))
+        if scope not in self._books:
+            market = self._market
+            self._books[scope] = CycleBook(
+                market.memory, scope, native=market.wrapped_native, name=market.chain
+            )
+        return self._books[scope]
 
     def _named(
         self,

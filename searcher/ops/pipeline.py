@@ -31,7 +31,8 @@ from searcher.domain.plan import Mode, Opportunity, Outcome, OutcomeKind
 from searcher.domain.ports import Journal, TokenProver
 from searcher.domain.units import Address, Hash32
 from searcher.executor.encoder import encode
-from searcher.market.market import Market, MarketDelta
+from searcher.market.market import Market
+from searcher.market.standing import MarketDelta
 from searcher.opportunities.scanner import Scanner
 from searcher.ops.carrier import Carrier
 from searcher.simulation.simulator import Simulator
