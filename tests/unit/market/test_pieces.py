@@ -104,7 +104,7 @@ def test_pieces_are_a_curve(name):
             )
         ends = drawn[:-1, 2] * drawn[:-1, 3] / (drawn[:-1, 2] + np.diff(drawn[:, 0])) ** 2
         begins = drawn[1:, 3] / drawn[1:, 2]
-        assert np.quantile(begins / ends, 0.9) <= 1.0 + 1e-6, "searches take curves as concave"
+        assert np.quantile(begins / ends, 0.9) <= 1.0 + 1e-3, "searches take curves as concave"
         spot = protocol.marginal_rate(held, block, *pair, 0)
         if min(drawn[1, :2]) > 1e9:
             # A first piece that rises more steeply later on is a line: it begins above the spot.
