@@ -111,14 +111,35 @@ def pieces(
 
 def _written(points: Sequence[_Point]) -> FloatArray:
     """Return the pieces between points, and the one behind them that gives nothing."""
-    if not points:
+    kept = _concave(points)
+    if len(kept) < 2:
         return np.zeros((0, COLUMNS))
-    rows, here = [], points[0]
-    for there in points[1:]:
-        if there.amount > here.amount and there.out > here.out:
-            rows.append((here.amount, here.out, *_fitted(here, there)))
-            here = there
-    return _ended(rows, here) if rows else np.zeros((0, COLUMNS))
+    rows, slope = [], math.inf
+    for here, there in pairwise(kept):
+        # Where a piece ends less steeply than the curve, the next one begins so.
+        reserve, pays = _fitted(here._replace(slope=min(here.slope, slope)), there)
+        rows.append((here.amount, here.out, reserve, pays))
+        slope = reserve * pays / (reserve + there.amount - here.amount) ** 2
+    return _ended(rows, kept[-1])
+
+
+def _concave(points: Sequence[_Point]) -> list[_Point]:
+    """Return the points without those below the line of their neighbours.
+
+    Below it are outputs of dust, which contracts round down, and fees that fall.
+    """
+    kept = list(points[:1])
+    for point in points[1:]:
+        if point.amount <= kept[-1].amount or point.out <= kept[-1].out:
+            continue
+        while len(kept) > 1 and _mean_slope(*kept[-2:]) < _mean_slope(kept[-1], point):
+            kept.pop()
+        kept.append(point)
+    return kept
+
+
+def _mean_slope(here: _Point, there: _Point) -> float:
+    return (there.out - here.out) / (there.amount - here.amount)
 
 
 def _ended(rows: list[tuple[float, float, float, float]], end: _Point) -> FloatArray:

@@ -23,6 +23,8 @@ BLOCK = QuoteBlock(20_000_000, 1_720_000_000)
 COUNTS = [8, pytest.param(150, marks=pytest.mark.full)]
 NEAR = 2e-4
 """The error of 98 of 100 inputs, those behind the knee of a stable curve included."""
+BRIDGED = {"curve_twocrypto_ng": 1e-3, "curve_tricrypto_ng": 1e-3}
+"""The same where the fee falls as a pool comes into balance: searches take curves as concave."""
 WORST = 3e-3
 """The error of all but 1 in 200: dust, fees of 99.99 %, reserves nine orders of magnitude apart."""
 FAR = 0.02
@@ -78,7 +80,7 @@ def test_pieces_follow_the_curve_of_every_protocol(name, count):
                 error = abs(image(drawn, float(amount)) / out - 1.0)
                 (shared_errors if shared else errors).append(error)
     assert len(errors) > 5 * count
-    assert np.quantile(errors, 0.98) < NEAR
+    assert np.quantile(errors, 0.98) < BRIDGED.get(name, NEAR)
     assert np.quantile(errors, 0.995, method="lower") < WORST
     assert np.quantile([0.0, *shared_errors], 0.995, method="lower") < FAR
 
@@ -100,6 +102,9 @@ def test_pieces_are_a_curve(name):
             assert here[1] + here[3] * width / (here[2] + width) == pytest.approx(
                 there[1], rel=1e-6
             )
+        ends = drawn[:-1, 2] * drawn[:-1, 3] / (drawn[:-1, 2] + np.diff(drawn[:, 0])) ** 2
+        begins = drawn[1:, 3] / drawn[1:, 2]
+        assert np.quantile(begins / ends, 0.9) <= 1.0 + 1e-3, "searches take curves as concave"
         spot = protocol.marginal_rate(held, block, *pair, 0)
         if min(drawn[1, :2]) > 1e9:
             # A first piece that rises more steeply later on is a line: it begins above the spot.

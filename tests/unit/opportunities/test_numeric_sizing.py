@@ -99,6 +99,24 @@ def draw(rng):
             return market, edges, names
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_curve_is_sized(name):
+    rng, paid = random.Random(3), 0
+    for _ in range(12):
+        market, edges = random_cycle(rng, 2, [name, "uniswap_v2"])
+        if log_rate(market, edges) <= 0.0:
+            continue
+        amount, quotes = refine(market, BLOCK, edges, 1e18, least=0.0, most=MOST)
+        best, at = dense(market, edges)
+        if best <= 0:
+            continue
+        assert quotes
+        allowed = max(SHARE * best, 2 * units_of_hops(market, edges, at))
+        assert best - market.left(edges, amount) <= allowed + roughness(market, edges, at)
+        paid += 1
+    assert paid
+
+
 @pytest.mark.parametrize("count", COUNTS)
 def test_no_dense_search_finds_a_better_input(count):
     rng = random.Random(count)
