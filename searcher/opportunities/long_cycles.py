@@ -19,8 +19,9 @@ from searcher.domain.errors import InvariantBroken
 from searcher.domain.units import Address
 from searcher.kernels.curves import DEAD, FloatArray, IntArray
 from searcher.kernels.long_cycles import CURSOR, FOUND, MOST_HOPS, Numbers, search_slice
+from searcher.kernels.memory import CROSSING_GAS, GAS
 from searcher.market.memory import MarketMemory
-from searcher.market.protocol import QuoteBlock
+from searcher.market.protocol import Quote, QuoteBlock
 from searcher.opportunities.numeric_sizing import Curves, refine
 from searcher.opportunities.strategy import Candidate
 
@@ -244,9 +245,21 @@ class LongCycles:
                 market, block, cycle.edges, cycle.amount, least=start.least, most=start.most
             )
             if quotes:
-                worth_wei = (quotes[-1].realised - amount) * values[start.token]
-                sized.append(Candidate(cycle.edges, start.token, amount, worth_wei))
+                gas = self._gas(cycle.edges, quotes)
+                left = quotes[-1].realised - amount - gas * self._gas_price(start)
+                worth_wei = left * values[start.token]
+                sized.append(Candidate(cycle.edges, start.token, amount, worth_wei, gas))
         return sorted(sized, key=lambda candidate: -candidate.worth_wei)
+
+    def _gas(self, edges: Sequence[int], quotes: Sequence[Quote]) -> int:
+        """Return what the swaps of a cycle take."""
+        real = self._memory.real
+        rows = (edge >> 1 for edge in edges)
+        swaps = zip(rows, quotes, strict=True)
+        return int(sum(real[r, GAS] + q.crossings * real[r, CROSSING_GAS] for r, q in swaps))
+
+    def _gas_price(self, start: Start) -> float:
+        return self._gas_prices[self._starts.index(start)]
 
     def statistics(self) -> LongCyclesStatistics:
         """Return the counters."""
