@@ -1,0 +1,160 @@
+"""A joint trade over a set of rows, in floats: the problem that `kernels.splitting` solves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from searcher.kernels.curves import DEAD, FloatArray, IntArray
+from searcher.kernels.elimination import ShortArray, join, plan
+from searcher.kernels.reach import spread_prices
+from searcher.kernels.splitting import Found, find_prices, trades
+from searcher.market.memory import MarketMemory
+
+_NEW_TIES: Final = 4
+_TARGETS: Final = 32
+_LEAST_ROOM: Final = 4096
+"""Room for ties that elimination makes: so many for each given one, and for a small problem."""
+
+
+class Goal(NamedTuple):
+    """What a joint trade is for; tokens by the number that the splitter gives them.
+
+    `worth_wei` are the tokens that may be kept, and the wei that a smallest unit of each is worth.
+    `basket` is what is there to be sold, in smallest units; it is empty for an arbitrage.
+    """
+
+    worth_wei: Mapping[int, float]
+    basket: Mapping[int, int]
+
+
+class Optimum(NamedTuple):
+    """What prices say of a set of rows.
+
+    `bound_wei` is the value that no joint trade can pass, `apart_wei` by how much the pools' trades
+    at these prices fail to match. `edges` trade, `amounts` go into them (smallest units), and
+    `left_wei` is what each leaves: dropping that pool alone costs at least as much.
+    """
+
+    found: Found
+    steps: int
+    bound_wei: float
+    apart_wei: float
+    edges: IntArray
+    amounts: FloatArray
+    left_wei: FloatArray
+
+
+class JointTrade:
+    """The joint trades over a set of rows.
+
+    Args:
+        memory: where the rows lie.
+        rows: int64[n], different ones.
+        tokens: int32[n, 2], the numbers of each row's two tokens.
+    """
+
+    def __init__(self, memory: MarketMemory, rows: IntArray, tokens: ShortArray) -> None:
+        self._memory = memory
+        self.rows = rows
+        known, local = np.unique(tokens, return_inverse=True)
+        self.tokens: IntArray = known.astype(np.int64)
+        """The numbers of its tokens, ascending."""
+        self._local: ShortArray = local.reshape(-1, 2).astype(np.int32)
+        count, number = len(rows), len(known)
+        room = (1 + _NEW_TIES) * count + _LEAST_ROOM
+        self._ends: ShortArray = np.empty((room, 2), np.int32)
+        self._tie_of: ShortArray = np.empty(count, np.int32)
+        degree: ShortArray = np.empty(number, np.int32)
+        self._given = join(self._local, self._ends, self._tie_of, degree)
+        self._order: ShortArray = np.empty(number, np.int32)
+        self._begin: IntArray = np.empty(number + 1, np.int64)
+        self._via: ShortArray = np.empty(room, np.int32)
+        self._to: ShortArray = np.empty(room, np.int32)
+        self._targets: ShortArray = np.empty(_TARGETS * count + _LEAST_ROOM, np.int32)
+        self._eliminated, self._ties = plan(
+            self._ends,
+            self._given,
+            degree,
+            self._order,
+            self._begin,
+            self._via,
+            self._to,
+            self._targets,
+        )
+
+    def optimum(
+        self,
+        goal: Goal,
+        log_price: FloatArray,
+        *,
+        least_wei: float = 0.0,
+        tolerance: float = 1e-9,
+        most_steps: int = 100,
+    ) -> Optimum:
+        """Find the prices at which the pools' trades match, and those trades.
+
+        Args:
+            goal: what the trade is for.
+            log_price: float64[all tokens], log of wei per unit where the search begins, NaN where
+                nothing is known; what is found is written there.
+            least_wei: what the trade must be worth to be of interest.
+            tolerance: the share of its value by which trades may fail to match.
+            most_steps: how many steps may be taken.
+        """
+        prices = log_price[self.tokens]
+        basket, floor = np.zeros(len(prices)), np.full(len(prices), DEAD)
+        for token, worth in goal.worth_wei.items():
+            if (place := self._place(token)) is not None:
+                floor[place] = np.log(worth)
+                if not prices[place] >= floor[place]:
+                    prices[place] = floor[place]
+        for token, amount in goal.basket.items():
+            if (place := self._place(token)) is not None:
+                basket[place] = amount
+        rates = self._memory.rate.reshape(-1, 2)[self.rows]
+        if spread_prices(self._memory.table, self.rows, self._local, prices):
+            # No living row leads there from what is kept: nothing can be traded for it.
+            lost = np.isnan(prices)
+            rates[lost[self._local].any(axis=1)] = DEAD
+            prices[lost], basket[lost] = 0.0, 0.0
+        found, steps, bound, apart = find_prices(
+            self._memory.table,
+            self.rows,
+            self._local,
+            self._tie_of,
+            rates,
+            basket,
+            floor,
+            self._ends,
+            self._given,
+            self._order,
+            self._begin,
+            self._via,
+            self._to,
+            self._targets,
+            self._eliminated,
+            self._ties,
+            least_wei,
+            tolerance,
+            most_steps,
+            prices,
+        )
+        log_price[self.tokens] = prices
+        return Optimum(Found(found), steps, bound, apart, *self._trades(rates, prices))
+
+    def _place(self, token: int) -> int | None:
+        place = int(np.searchsorted(self.tokens, token))
+        return place if place < len(self.tokens) and self.tokens[place] == token else None
+
+    def _trades(
+        self, rates: FloatArray, prices: FloatArray
+    ) -> tuple[IntArray, FloatArray, FloatArray]:
+        side: IntArray = np.empty(len(self.rows), np.int64)
+        trade: FloatArray = np.empty((len(self.rows), 3))
+        trades(self._memory.table, self.rows, self._local, rates, prices, side, trade)
+        used = np.flatnonzero(side >= 0)
+        edges = 2 * self.rows[used] + side[used]
+        return edges, trade[used, 0], trade[used, 2]
