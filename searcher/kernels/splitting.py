@@ -82,6 +82,13 @@ _ENOUGH: Final = 1e-4
 """The share of the fall that the slope promises with which a step is content (Armijo)."""
 _HALVINGS: Final = 40
 _DAMPING: Final = 0.1
+"""The share of their weight with which pools that do not trade hold prices together at first: a
+step that would make them trade goes further than it should otherwise."""
+_LESS: Final = 0.1
+_MORE: Final = 4.0
+_SHORT: Final = 0.3
+_LEAST_DAMPING: Final = 1e-9
+"""After a whole step they hold less, after one that was cut to a `_SHORT` part more."""
 _INVISIBLE: Final = 1e-11
 """The share of the bound below which a fall of it may be rounding."""
 
@@ -409,7 +416,10 @@ def find_prices(
         net, trial_net = trial_net, net
         tie, trial_tie = trial_tie, tie
         idle, trial_idle = trial_idle, idle
-        damping = max(damping * (0.1 if part >= 1.0 else 1.0 / part), 1e-9) if part>0.3 else min(1.0,damping*4)
+        if part == 1.0:
+            damping = max(_LEAST_DAMPING, damping * _LESS)
+        elif part < _SHORT:
+            damping = min(1.0, damping * _MORE)
         bound, apart = found, following
     return _UNFINISHED, most_steps, bound, apart
 
@@ -433,8 +443,8 @@ def trades(
         rates: float64[n, 2], the rows' rates.
         log_price: float64[tokens], log of wei per unit.
         side_of: int64[n], written: 0, 1, or -1 for a pool that does not trade.
-        trade: float64[n, 3], written: what goes in and out, smallest units, and what that leaves,
-            in wei.
+        trade: float64[n, 4], written: what goes in (smallest units); in wei, what goes in, what
+            that leaves, and the weight of the row's tie.
     """
     for i in range(len(rows)):
         apart = log_price[tokens[i, 0]] - log_price[tokens[i, 1]]
@@ -443,7 +453,9 @@ def trades(
         trade[i, :] = 0.0
         if side >= 0:
             ratio = math.exp(apart if side == 0 else -apart)
-            taken, out, left, _ = respond(table, 2 * rows[i] + side, ratio)
+            taken, _, left, stretch = respond(table, 2 * rows[i] + side, ratio)
+            price = math.exp(log_price[tokens[i, side]])
             trade[i, 0] = taken
-            trade[i, 1] = out
-            trade[i, 2] = left * math.exp(log_price[tokens[i, side]])
+            trade[i, 1] = taken * price
+            trade[i, 2] = left * price
+            trade[i, 3] = stretch * price

@@ -19,6 +19,13 @@ _LEAST_ROOM: Final = 4096
 """Room for ties that elimination makes: so many for each given one, and for a small problem."""
 
 
+AMOUNT: Final = 0
+TAKEN_WEI: Final = 1
+LEFT_WEI: Final = 2
+TIE_WEI: Final = 3
+"""Columns of `Optimum.trade`."""
+
+
 class Goal(NamedTuple):
     """What a joint trade is for; tokens by the number that the splitter gives them.
 
@@ -34,8 +41,10 @@ class Optimum(NamedTuple):
     """What prices say of a set of rows.
 
     `bound_wei` is the value that no joint trade can pass, `apart_wei` by how much the pools' trades
-    at these prices fail to match. `edges` trade, `amounts` go into them (smallest units), and
-    `left_wei` is what each leaves: dropping that pool alone costs at least as much.
+    at these prices fail to match. `edges` int64[n] trade, and `trade` float64[n, 4] is, for each,
+    what goes in (smallest units), and in wei: what goes in, what the pool leaves (doing without it
+    costs at least as much), and how much more would go in as the logarithm of its price falls.
+    `tokens` int64[m] ascend, and `log_price` float64[m] are their prices.
     """
 
     found: Found
@@ -43,8 +52,9 @@ class Optimum(NamedTuple):
     bound_wei: float
     apart_wei: float
     edges: IntArray
-    amounts: FloatArray
-    left_wei: FloatArray
+    trade: FloatArray
+    tokens: IntArray
+    log_price: FloatArray
 
 
 class JointTrade:
@@ -91,7 +101,7 @@ class JointTrade:
         log_price: FloatArray,
         *,
         least_wei: float = 0.0,
-        tolerance: float = 1e-9,
+        tolerance: float = 1e-7,
         most_steps: int = 100,
     ) -> Optimum:
         """Find the prices at which the pools' trades match, and those trades.
@@ -143,18 +153,45 @@ class JointTrade:
             prices,
         )
         log_price[self.tokens] = prices
-        return Optimum(Found(found), steps, bound, apart, *self._trades(rates, prices))
+        side, trade = _responses(self._memory, self.rows, self._local, rates, prices)
+        used = np.flatnonzero(trade[:, AMOUNT] > 0.0)
+        edges = 2 * self.rows[used] + side[used]
+        return Optimum(
+            Found(found), steps, bound, apart, edges, trade[used], self.tokens, prices
+        )
 
     def _place(self, token: int) -> int | None:
         place = int(np.searchsorted(self.tokens, token))
         return place if place < len(self.tokens) and self.tokens[place] == token else None
 
-    def _trades(
-        self, rates: FloatArray, prices: FloatArray
-    ) -> tuple[IntArray, FloatArray, FloatArray]:
-        side: IntArray = np.empty(len(self.rows), np.int64)
-        trade: FloatArray = np.empty((len(self.rows), 3))
-        trades(self._memory.table, self.rows, self._local, rates, prices, side, trade)
-        used = np.flatnonzero(side >= 0)
-        edges = 2 * self.rows[used] + side[used]
-        return edges, trade[used, 0], trade[used, 2]
+
+def respond_to(
+    memory: MarketMemory, optimum: Optimum, rows: IntArray, tokens: ShortArray
+) -> tuple[IntArray, FloatArray]:
+    """Say what other rows between an optimum's tokens would trade at its prices.
+
+    Args:
+        memory: where the rows lie.
+        optimum: whose prices.
+        rows: int64[n].
+        tokens: int32[n, 2], the numbers of each row's two tokens, which the optimum knows.
+
+    Returns:
+        int64[n], the side that each trades or -1, and float64[n, 4], as `Optimum.trade`.
+    """
+    local = np.searchsorted(optimum.tokens, tokens).astype(np.int32)
+    rates = memory.rate.reshape(-1, 2)[rows]
+    return _responses(memory, rows, local, rates, optimum.log_price)
+
+
+def _responses(
+    memory: MarketMemory,
+    rows: IntArray,
+    tokens: ShortArray,
+    rates: FloatArray,
+    log_price: FloatArray,
+) -> tuple[IntArray, FloatArray]:
+    side: IntArray = np.empty(len(rows), np.int64)
+    trade: FloatArray = np.empty((len(rows), 4))
+    trades(memory.table, rows, tokens, rates, log_price, side, trade)
+    return side, trade
