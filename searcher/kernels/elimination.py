@@ -21,7 +21,7 @@ The plan of an elimination lies in these arrays:
 """
 
 # Kernels take arrays by position and are one loop each, branches included.
-# ruff: noqa: PLR0917, C901, PLR0912
+# ruff: noqa: PLR0917, C901, PLR0912, PLR0915
 
 from __future__ import annotations
 

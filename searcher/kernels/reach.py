@@ -19,7 +19,6 @@ from searcher.kernels.elimination import FlagArray, ShortArray
 from searcher.kernels.hops import hop
 from searcher.kernels.memory import rate
 
-
 # ---- prices to begin with
 
 
@@ -51,27 +50,28 @@ def _drop_first(keys: FloatArray, items: ShortArray, size: int) -> None:
     keys[at], items[at] = key, item
 
 
-@kernel("f8(i8, i8, f8)")
-def depth_wei(table: int, row: int, log_price0: float) -> float:
-    """Return what a row holds near its price, in wei, from the price of its token0.
+@kernel("f8(i8, i8)")
+def depth_of(table: int, row: int) -> float:
+    """Return a row's virtual reserve of token0 at its price, divided by what the fee leaves.
 
-    It is the virtual reserve of token0 (of a constant product: the reserve), or that of token1 at
-    the row's own price where only this direction lives.
+    Of a constant product it is the reserve. Where only the other direction lives, it is that one's,
+    at the row's own price.
     """
     rates = rate(table)
-    _, slope, bend = hop(table, 2 * row, 0.0)
-    if rates[2 * row] > DEAD and bend > 0.0:
-        return math.exp(log_price0) / bend
-    _, slope, bend = hop(table, 2 * row + 1, 0.0)
-    if rates[2 * row + 1] > DEAD and bend > 0.0:
-        return math.exp(log_price0) * slope / bend
-    return 0.0
+    bend = slope = 0.0
+    if rates[2 * row] > DEAD:
+        _, slope, bend = hop(table, 2 * row, 0.0)
+        return 1.0 / bend if bend > 0.0 else 0.0
+    if rates[2 * row + 1] > DEAD:
+        _, slope, bend = hop(table, 2 * row + 1, 0.0)
+    return slope / bend if bend > 0.0 else 0.0
 
 
 @kernel("f8(i8, i8)")
 def _log_ratio(table: int, row: int) -> float:
     """Return the logarithm of token0's price in token1 between the rates of the two directions."""
-    forth, back = rate(table)[2 * row], rate(table)[2 * row + 1]
+    forth: float = rate(table)[2 * row]
+    back: float = rate(table)[2 * row + 1]
     if forth == DEAD:
         return -back
     if back == DEAD:
@@ -129,7 +129,7 @@ def spread_prices(table: int, rows: IntArray, tokens: ShortArray, log_price: Flo
                 if not math.isfinite(ratio):
                     continue
                 price0 = log_price[token] if side == 0 else log_price[token] + ratio
-                depth = depth_wei(table, rows[i], price0)
+                depth = math.exp(price0) * depth_of(table, rows[i])
                 if depth > 0.0:
                     _push(keys, items, size, depth, end)
                     size += 1
@@ -149,6 +149,34 @@ def spread_prices(table: int, rows: IntArray, tokens: ShortArray, log_price: Flo
 
 
 # ---- which pools matter
+
+
+@kernel("i4(i4[::1], i4)")
+def _root(parent: ShortArray, token: int) -> int:
+    """Return the token that stands for all that a token is joined with, and shorten the way."""
+    while parent[token] != token:
+        parent[token] = parent[parent[token]]
+        token = parent[token]
+    return token
+
+
+@kernel("void(i4[:,::1], f8[:,::1], u1[::1])")
+def mark_joined(tokens: ShortArray, rates: FloatArray, joined: FlagArray) -> None:
+    """Mark every token that living rows join, over any number of others, with a marked one.
+
+    Args:
+        tokens: int32[n, 2], the two tokens of each row.
+        rates: float64[n, 2].
+        joined: uint8[tokens], 1 for a marked one, written.
+    """
+    parent = np.arange(len(joined)).astype(np.int32)
+    for i in range(len(tokens)):
+        if rates[i, 0] > DEAD or rates[i, 1] > DEAD:
+            one, other = _root(parent, tokens[i, 0]), _root(parent, tokens[i, 1])
+            parent[one] = other
+            joined[other] |= joined[one]
+    for token in range(len(joined)):
+        joined[token] |= joined[_root(parent, token)]
 
 
 @kernel("void(i4[:,::1], f8[:,::1], i8[::1], u1[::1], i8)")
@@ -260,4 +288,4 @@ def write_depths(
     for i in range(len(rows)):
         depth[i] = 0.0
         if not math.isnan(log_price[tokens[i, 0]]):
-            depth[i] = depth_wei(table, rows[i], log_price[tokens[i, 0]])
+            depth[i] = math.exp(log_price[tokens[i, 0]]) * depth_of(table, rows[i])

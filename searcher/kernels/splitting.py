@@ -39,7 +39,6 @@ from searcher.kernels.curves import (
 )
 from searcher.kernels.elimination import GROUNDED, ShortArray
 from searcher.kernels.elimination import solve as solve_network
-from searcher.kernels.hops import hop
 from searcher.kernels.memory import (
     CONCENTRATED,
     HERE0,
@@ -54,6 +53,7 @@ from searcher.kernels.memory import (
     real,
     shape,
 )
+from searcher.kernels.reach import depth_of
 
 
 class Found(IntEnum):
@@ -146,7 +146,9 @@ def _respond_piecewise(
             break
         total = math.sqrt(has * pays / price)
         inside = total - has
-        length = pieces[k + 1, AMOUNT_IN] - pieces[k, AMOUNT_IN] if k + 1 < len(pieces) else math.inf
+        length = (
+            pieces[k + 1, AMOUNT_IN] - pieces[k, AMOUNT_IN] if k + 1 < len(pieces) else math.inf
+        )
         ends = inside >= length
         if ends:
             inside = length
@@ -189,18 +191,6 @@ def respond(table: int, edge: int, price: float) -> tuple[float, float, float, f
 
 
 # ---- all pools at once
-
-
-@kernel("f8(i8, i8, f8, f8)")
-def _width(table: int, row: int, forth: float, back: float) -> float:
-    """Return by how much token0 in would grow as the logarithm of the price falls, at the start."""
-    if forth > DEAD:
-        bend = hop(table, 2 * row, 0.0)[2]
-        return 0.5 / bend if bend > 0.0 else 0.0
-    if back > DEAD:
-        _, slope, bend = hop(table, 2 * row + 1, 0.0)
-        return 0.5 * slope / bend if bend > 0.0 else 0.0
-    return 0.0
 
 
 @kernel("f8(f8[::1], f8[::1], f8[::1])")
@@ -334,9 +324,11 @@ def find_prices(
     idle = np.zeros(ties)
     trial_tie = np.zeros(ties)
     trial_idle = np.zeros(ties)
+    # By how much token0 in grows as the logarithm of an idle row's price falls.
     widths = np.zeros(len(rows))
     for i in range(len(rows)):
-        widths[i] = _width(table, rows[i], rates[i, 0], rates[i, 1])
+        if rates[i, 0] > DEAD or rates[i, 1] > DEAD:
+            widths[i] = 0.5 * depth_of(table, rows[i])
     held = np.zeros(number, np.bool_)
     damping = _DAMPING
     share = np.empty(len(via))

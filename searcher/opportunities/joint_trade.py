@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from searcher.kernels.curves import DEAD, FloatArray, IntArray
-from searcher.kernels.elimination import ShortArray, join, plan
-from searcher.kernels.reach import spread_prices
+from searcher.kernels.elimination import FlagArray, ShortArray, join, plan
+from searcher.kernels.reach import mark_joined, spread_prices
 from searcher.kernels.splitting import Found, find_prices, trades
 from searcher.market.memory import MarketMemory
 
@@ -116,20 +116,22 @@ class JointTrade:
         """
         prices = log_price[self.tokens]
         basket, floor = np.zeros(len(prices)), np.full(len(prices), DEAD)
+        joined: FlagArray = np.zeros(len(prices), np.uint8)
         for token, worth in goal.worth_wei.items():
             if (place := self._place(token)) is not None:
                 floor[place] = np.log(worth)
-                if not prices[place] >= floor[place]:
-                    prices[place] = floor[place]
+                prices[place] = max(floor[place], np.nan_to_num(prices[place], nan=DEAD))
+                joined[place] = 1
         for token, amount in goal.basket.items():
             if (place := self._place(token)) is not None:
                 basket[place] = amount
         rates = self._memory.rate.reshape(-1, 2)[self.rows]
-        if spread_prices(self._memory.table, self.rows, self._local, prices):
-            # No living row leads there from what is kept: nothing can be traded for it.
-            lost = np.isnan(prices)
-            rates[lost[self._local].any(axis=1)] = DEAD
-            prices[lost], basket[lost] = 0.0, 0.0
+        mark_joined(self._local, rates, joined)
+        spread_prices(self._memory.table, self.rows, self._local, prices)
+        # What nothing joins with a token that is kept has no price, and no trade is of use.
+        lost = (joined == 0) | np.isnan(prices)
+        rates[lost[self._local].any(axis=1)] = DEAD
+        prices[lost], basket[lost] = 0.0, 0.0
         found, steps, bound, apart = find_prices(
             self._memory.table,
             self.rows,
@@ -152,13 +154,11 @@ class JointTrade:
             most_steps,
             prices,
         )
-        log_price[self.tokens] = prices
+        log_price[self.tokens[~lost]] = prices[~lost]
         side, trade = _responses(self._memory, self.rows, self._local, rates, prices)
         used = np.flatnonzero(trade[:, AMOUNT] > 0.0)
         edges = 2 * self.rows[used] + side[used]
-        return Optimum(
-            Found(found), steps, bound, apart, edges, trade[used], self.tokens, prices
-        )
+        return Optimum(Found(found), steps, bound, apart, edges, trade[used], self.tokens, prices)
 
     def _place(self, token: int) -> int | None:
         place = int(np.searchsorted(self.tokens, token))

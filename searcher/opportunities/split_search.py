@@ -9,6 +9,7 @@ each of those that were left out and would now leave more than their gas.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -53,17 +54,19 @@ class Terms(Struct, frozen=True):
 
 
 class Split(Struct, frozen=True):
-    """A joint trade in exact integers, in an order in which every input is there when it is due.
+    """A joint trade in exact integers: swaps in order, and what they come to.
 
-    A token that is kept (a start token, or that which a basket is sold into) may be taken before
-    it has been gained: a flash swap lends it. `gains` is what is left of each kept token, none
-    negative, and `dust` what is left of any other. `gross_wei` is the gains' worth, rounded down;
-    `bound_wei` is what no joint trade over the same pools can pass, before gas.
+    `gains` is what there is more of each token that is kept, and `dust` of any other; of none there
+    is less in the end. `loans` is the most that is owed of a token on the way, which flash swaps
+    lend: a start token, or one of a circle whose profit is changed into a start token. `gross_wei`
+    is the gains' worth, rounded down; `bound_wei` is what no joint trade over the same pools can
+    pass, before gas.
     """
 
     legs: tuple[Leg, ...]
     gains: dict[Address, int]
     dust: dict[Address, int]
+    loans: dict[Address, int]
     gross_wei: int
     gas: int
     net_wei: int
@@ -134,18 +137,25 @@ class Search:
         return trade.optimum(self._goal, self._market.log_price.copy())
 
     def _pruned(self, optimum: Optimum) -> Optimum:
-        """Drop pools that cannot be worth their gas, half of them at a time, and ask the rest."""
+        """Drop pools that are not worth their gas, the fewer the less is left of them.
+
+        Returns:
+            Of all sets on the way that are small enough, that which leaves most after gas.
+        """
+        best = None
         while len(optimum.edges) and self._rounds < _ROUNDS:
             optimum = self._one_row_a_pool(optimum)
             margin = self._margin(optimum)
-            order = np.argsort(margin, kind="stable")
             failing = int(np.count_nonzero(margin < 0.0))
-            above = len(order) - self._terms.most_legs
+            above = len(margin) - self._terms.most_legs
+            if above <= 0 and (best is None or self._at_most(optimum) > self._at_most(best)):
+                best = optimum
             if failing == 0 and above <= 0:
                 break
-            dropped = max((failing + 1) // 2, min(above, (len(order) + 3) // 4), 1)
-            optimum = self._optimum(np.sort(optimum.edges[order[dropped:]] >> 1))
-        return optimum
+            dropped = max(failing // 4, min(above, len(margin) // 8), 1)
+            kept = np.argsort(margin, kind="stable")[dropped:]
+            optimum = self._optimum(np.sort(optimum.edges[kept] >> 1))
+        return optimum if best is None else best
 
     def _improve(self, optimum: Optimum, rows: IntArray) -> None:
         """Leave pools out and take pools in, one at a time, as long as that leaves more."""
@@ -161,16 +171,24 @@ class Search:
     ) -> tuple[Split, Optimum] | None:
         """Return what a better set than this has: without one of its pools, or with another."""
         used = optimum.edges >> 1
-        for place in np.argsort(self._margin(optimum), kind="stable")[:_TRIED]:
-            found = self._settled(self._optimum(np.sort(np.delete(used, place))))
-            if found is not None and found[0].net_wei > split.net_wei:
-                return found
+        # Without a pool at least what it leaves is lost, and with one at most that is won.
+        spare = optimum.trade[:, LEFT_WEI] < self._cost(optimum)
+        order = np.argsort(self._margin(optimum), kind="stable")
+        sets = [np.delete(used, place) for place in order[spare[order]][:_TRIED]]
         if len(used) < self._terms.most_legs:
-            for row in self._wanted(optimum, rows):
-                found = self._settled(self._optimum(np.sort(np.append(used, row))))
+            sets += [np.append(used, row) for row in self._wanted(optimum, rows)]
+        for chosen in sets:
+            tried = self._optimum(np.sort(chosen))
+            if self._at_most(tried) > split.net_wei:
+                found = self._settled(tried)
                 if found is not None and found[0].net_wei > split.net_wei:
                     return found
         return None
+
+    def _at_most(self, optimum: Optimum) -> float:
+        """Return what an optimum leaves after gas at most: ticks that are crossed cost more."""
+        overhead_wei = self._terms.overhead_gas * self._terms.gas_price_wei
+        return optimum.bound_wei - float(self._cost(optimum).sum()) - overhead_wei
 
     def _settled(self, optimum: Optimum) -> tuple[Split, Optimum] | None:
         """Carry an optimum out exactly, without the pools that refuse or cannot be put in order."""
@@ -226,7 +244,8 @@ class Search:
         through = 0.5 * _summed(place, taken, len(known))
         together = _summed(place, left - cost, len(known)) + _lost(through, beyond)
         together[~free | np.isin(known, list(self._goal.basket))] = np.inf
-        return np.minimum(margin, together[place].min(axis=1))
+        least: FloatArray = np.minimum(margin, together[place].min(axis=1))
+        return least
 
     def _wanted(self, optimum: Optimum, rows: IntArray) -> Sequence[int]:
         """Return rows between the same tokens that would leave more than their gas, best first."""
@@ -252,11 +271,11 @@ class Search:
         return flows
 
     def measured(self, carried: Carried, bound_wei: float) -> Split | None:
-        """Return swaps with their gains, or None when a token that is kept would be lost."""
+        """Return swaps with their gains, or None when there is less of a token in the end."""
         worth, names = self._goal.worth_wei, self._market.names
-        gains = {token: carried.balances.get(token, 0) for token in worth}
-        if min(gains.values()) < 0:
+        if min(carried.balances.values(), default=0) < 0:
             return None
+        gains = {token: carried.balances.get(token, 0) for token in worth}
         gross_wei = int(sum(Fraction(worth[token]) * gain for token, gain in gains.items()))
         gas = carried.gas + self._terms.overhead_gas
         return Split(
@@ -267,16 +286,29 @@ class Search:
                 for token, amount in carried.balances.items()
                 if amount and token not in worth
             },
+            loans={names[token]: amount for token, amount in self._loans(carried.legs).items()},
             gross_wei=gross_wei,
             gas=gas,
             net_wei=gross_wei - gas * self._terms.gas_price_wei,
             bound_wei=bound_wei,
         )
 
+    def _loans(self, legs: Sequence[Leg]) -> dict[int, int]:
+        held = defaultdict(int, self._goal.basket)
+        lent: dict[int, int] = {}
+        for leg in legs:
+            tokens = self._market.tokens[leg.edge >> 1]
+            token_in, token_out = int(tokens[leg.edge & 1]), int(tokens[1 - (leg.edge & 1)])
+            held[token_in] -= leg.amount_in
+            if held[token_in] < 0:
+                lent[token_in] = max(lent.get(token_in, 0), -held[token_in])
+            held[token_out] += leg.amount_out
+        return lent
+
 
 def _summed(place: IntArray, figures: FloatArray, size: int) -> FloatArray:
     """Sum a figure of each pool over both of its tokens."""
-    return np.bincount(place.ravel(), np.repeat(figures, 2), size)
+    return np.bincount(place.ravel(), np.repeat(figures, 2), size).astype(np.float64)
 
 
 def _lost(flow_wei: FloatArray, width_wei: FloatArray) -> FloatArray:

@@ -32,7 +32,7 @@ _OK: Final = int(Status.OK)
 
 
 class SplitStatistics(Struct, frozen=True):
-    """Counters since the start; `rows_left_out` were too many for one search, and not the deepest."""
+    """Counters since the start; `rows_left_out` were too many for a search, and not the deepest."""
 
     searches: int
     found: int
@@ -68,9 +68,7 @@ class Splitter:
         most_hops: how many swaps away from what changed, and what is kept, pools matter.
     """
 
-    def __init__(
-        self, memory: MarketMemory, *, most_rows: int = 1_000, most_hops: int = 4
-    ) -> None:
+    def __init__(self, memory: MarketMemory, *, most_rows: int = 1_000, most_hops: int = 4) -> None:
         self._memory = memory
         self._most_rows = most_rows
         self._most_hops = most_hops
@@ -102,6 +100,9 @@ class Splitter:
         """Return the counters."""
         return SplitStatistics(self._searches, self._found, self._left_out)
 
+    def _holds(self, row: int) -> bool:
+        return row < len(self._tokens) and int(self._tokens[row, 0]) >= 0
+
     def _token(self, token: Address) -> int:
         number = self._number.setdefault(token, len(self._names))
         if number == len(self._names):
@@ -115,12 +116,12 @@ class Splitter:
     # ---- searches
 
     def arbitrage(
-        self, changed: Iterable[int], terms: Terms, swap: Swap, rival: Split | None = None
+        self, changed: Iterable[int] | None, terms: Terms, swap: Swap, rival: Split | None = None
     ) -> Split | None:
         """Find the joint trade that leaves most, through or near some rows.
 
         Args:
-            changed: the rows that have changed; none takes the whole market, its deepest rows.
+            changed: the rows that have changed; None takes the whole market, its deepest rows.
             terms: what is kept, and what gas costs.
             swap: swaps exactly.
             rival: the best single cycle, measured by `cycle`: what is returned is never worse.
@@ -130,7 +131,9 @@ class Splitter:
         """
         self._searches += 1
         kept = self._kept(terms)
-        dirty = [row for row in changed if row < len(self._tokens) and self._tokens[row, 0] >= 0]
+        dirty = [row for row in changed or () if self._holds(row)]
+        if changed is not None and not dirty:
+            return rival
         touched = {int(token) for row in dirty for token in self._tokens[row]}
         origins = sorted(touched - kept.keys()) or sorted(touched)
         # A way to what changed and back passes through what changed, so it is two hops shorter.
@@ -205,7 +208,8 @@ class Splitter:
         tokens, near = self._tokens[: len(rates)], self._near[: len(rates)]
         first, other = np.array(kept, np.int32), np.array(origins, np.int32)
         mark_near(tokens, rates, first, other, reach, self._ends, near)
-        self._ends[other] |= self._ends[other] if dirty else 1
+        if not dirty:
+            self._ends[other] = 1  # goods of a basket: ways begin there
         trim(tokens, self._ends, near)
         rows = np.flatnonzero(near)
         if len(rows) <= self._most_rows:

@@ -1,4 +1,4 @@
-"""From the flows of a joint trade to exact swaps, each of which has its input when its turn comes."""
+"""From the flows of a joint trade to exact swaps, each with its input there at its turn."""
 
 from __future__ import annotations
 
@@ -51,9 +51,11 @@ def carry_out(
 ) -> Carried | int:
     """Carry flows out in exact integers.
 
-    A kept token that the flows gain may be taken before it is there, since a flash swap lends it.
-    Of any other token what has arrived is passed on whole, in the flows' shares, once all of it has
-    arrived, so that nothing is left over where flows match.
+    A kept token that the flows gain is lent from the beginning, since a flash swap lends it. Of any
+    other token what has arrived is passed on whole, in the flows' shares, once all of it has
+    arrived, so that nothing is left over where flows match. Where flows run in a circle and each
+    waits for the other, the token that most leaves the circle from is lent for what goes round;
+    what leaves it is what has come back beyond that.
 
     Args:
         flows: of different rows.
@@ -62,25 +64,31 @@ def carry_out(
         swap: swaps exactly.
 
     Returns:
-        The swaps, or an edge to do without: its pool refuses, or flows run in a circle in which
-        each waits for the other, and it matters least of them.
+        The swaps, or an edge to do without: its pool refuses, or is of a circle that gives nothing.
     """
     lent = _lent(flows, kept)
     leaving: defaultdict[int, list[Flow]] = defaultdict(list)
     waited: Counter[int] = Counter()
     for flow in flows:
         leaving[flow.token_in].append(flow)
-        if flow.token_out not in lent:
-            waited[flow.token_out] += 1
+        waited[flow.token_out] += flow.token_out not in lent
     balances = defaultdict(int, basket)
     legs: list[Leg] = []
     gas = 0
     ready = [token for token in leaving if token in lent or not waited[token]]
-    while ready:
-        token = ready.pop()
-        there = None if token in lent else balances[token]
-        for flow, amount in _shares(leaving.pop(token), there):
-            if amount:
+    while leaving:
+        if ready:
+            token = ready.pop()
+            shares = _shares(leaving.pop(token), None if token in lent else balances[token])
+        else:
+            token, circle = _circle(leaving)
+            round_it = [flow for flow in leaving[token] if flow.token_out in circle]
+            leaving[token] = [flow for flow in leaving[token] if flow.token_out not in circle]
+            if not leaving[token]:
+                return min(round_it, key=lambda flow: flow.left_wei).edge
+            shares = _shares(round_it, None)
+        for flow, amount in shares:
+            if amount > 0:
                 swapped = swap(flow.edge, amount)
                 if swapped is None:
                     return flow.edge
@@ -91,8 +99,6 @@ def carry_out(
             waited[flow.token_out] -= 1
             if waited[flow.token_out] == 0 and flow.token_out in leaving:
                 ready.append(flow.token_out)
-    if leaving:
-        return _least_of_circle(leaving)
     return Carried(tuple(legs), dict(balances), gas)
 
 
@@ -123,14 +129,25 @@ def _shares(flows: Sequence[Flow], there: int | None) -> Iterator[tuple[Flow, in
     yield from zip(flows, shares, strict=True)
 
 
-def _least_of_circle(leaving: Mapping[int, Sequence[Flow]]) -> int:
-    """Return the edge that leaves least among flows that wait for each other."""
-    tokens = set(leaving)
-    while True:
-        # A token from which no flow leads to another that waits is behind the circle, not in it.
-        behind = {t for t in tokens if not any(f.token_out in tokens for f in leaving[t])}
-        if not behind:
-            break
-        tokens -= behind
-    circle = (f for t in tokens for f in leaving[t] if f.token_out in tokens)
-    return min(circle, key=lambda flow: flow.left_wei).edge
+def _circle(leaving: Mapping[int, Sequence[Flow]]) -> tuple[int, set[int]]:
+    """Return the tokens of a circle that waits for nothing else, and that to be lent of them."""
+    ahead = {token: _reached(token, leaving) for token in leaving}
+    circles = [{o for o in ahead[t] if t in ahead[o]} for t in leaving if t in ahead[t]]
+    first = next(c for c in circles if not any(c & ahead[t] for t in leaving if t not in c))
+
+    def gives_wei(token: int) -> float:
+        return sum(f.taken_wei for f in leaving[token] if f.token_out not in first)
+
+    return max(first, key=gives_wei), first
+
+
+def _reached(token: int, leaving: Mapping[int, Sequence[Flow]]) -> set[int]:
+    """Return the waiting tokens that a token's flows lead to, over any number of others."""
+    found: set[int] = set()
+    unseen = [token]
+    while unseen:
+        for flow in leaving[unseen.pop()]:
+            if flow.token_out in leaving and flow.token_out not in found:
+                found.add(flow.token_out)
+                unseen.append(flow.token_out)
+    return found

@@ -71,9 +71,7 @@ def best_value(market, rows, worth_wei, basket=None, *, scale):
         sparse.csc_matrix((columns, columns)),
         objective,
         sparse.vstack((-balance, -sparse.identity(columns), upper, cone)).tocsc(),
-        np.concatenate(
-            (there, np.zeros(columns), np.array([cones[k][4] for k in limited]), right)
-        ),
+        np.concatenate((there, np.zeros(columns), np.array([cones[k][4] for k in limited]), right)),
         [
             clarabel.NonnegativeConeT(len(price) + columns + len(limited)),
             *(clarabel.SecondOrderConeT(3) for _ in range(number)),

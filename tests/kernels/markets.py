@@ -69,9 +69,7 @@ class RandomMarket:
             )
             net[low] = net.get(low, 0) + depth
             net[high] = net.get(high, 0) - depth
-        ticks = TickTable(
-            Tick(t, n, max(abs(n), 1)) for t, n in sorted(net.items()) if n
-        )
+        ticks = TickTable(Tick(t, n, max(abs(n), 1)) for t, n in sorted(net.items()) if n)
         self.memory.write_ticks(row, ticks, fee_pips=fee_pips, spacing=spacing)
         price = sqrt_at_tick(tick)
         price += int((sqrt_at_tick(tick + 1) - price) * self.rng.random())
@@ -141,9 +139,7 @@ def random_market(
     rng = random.Random(seed)
     tokens = tokens or max(3, pools * 2 // 5)
     hubs = min(HUBS, tokens - 1)
-    pairs = []
-    for token in range(1, tokens):
-        pairs.append((rng.randrange(min(token, hubs)), token))
+    pairs = [(rng.randrange(min(token, hubs)), token) for token in range(1, tokens)]
     while len(pairs) < pools:
         token = int(tokens * rng.random() ** 2)
         other = rng.randrange(hubs) if rng.random() < hub_share else rng.randrange(tokens)
