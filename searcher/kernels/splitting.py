@@ -76,6 +76,8 @@ _UNFINISHED: Final = int(Found.UNFINISHED)
 
 _LONGEST: Final = 2.0
 """The most that a step changes the logarithm of a price by."""
+_WORTHLESS: Final = 25.0
+"""By how much the logarithm of a price may fall: what nobody takes at that is left over."""
 _SLACK: Final = 1e-12
 """The ground of a node, as a share of its ties: it holds what is tied to nothing that is held."""
 _ENOUGH: Final = 1e-4
@@ -194,11 +196,11 @@ def respond(table: int, edge: int, price: float) -> tuple[float, float, float, f
 
 
 @kernel("f8(f8[::1], f8[::1], f8[::1])")
-def _apart(log_price: FloatArray, floor: FloatArray, net: FloatArray) -> float:
-    """Return by how much trades do not match: what is short, and what nobody would keep."""
+def _apart(log_price: FloatArray, lowest: FloatArray, net: FloatArray) -> float:
+    """Return by how much trades do not match: what is short, and what is over but has a price."""
     total = 0.0
     for t in range(len(net)):
-        if log_price[t] > floor[t] or net[t] < 0.0:
+        if log_price[t] > lowest[t] or net[t] < 0.0:
             total += abs(net[t])
     return total
 
@@ -333,12 +335,14 @@ def find_prices(
     damping = _DAMPING
     share = np.empty(len(via))
     weight = np.empty(number)
+    lowest = np.empty(number)
     for t in range(number):
         log_price[t] = max(log_price[t], floor[t])
+        lowest[t] = max(floor[t], log_price[t] - _WORTHLESS)
     bound = _sweep(
         table, rows, tokens, tie_of, rates, widths, basket, log_price, price, net, tie, idle
     )
-    apart = _apart(log_price, floor, net)
+    apart = _apart(log_price, lowest, net)
     for steps in range(most_steps + 1):
         if bound < least_wei or bound <= 0.0:
             return _NOTHING_PAYS, steps, bound, apart
@@ -357,7 +361,7 @@ def find_prices(
             if log_price[t] <= floor[t] and (anchor < 0 or net[t] > net[anchor]):
                 anchor = t
         for t in range(number):
-            held[t] = t == anchor or (log_price[t] <= floor[t] and net[t] >= 0.0)
+            held[t] = t == anchor or (log_price[t] <= lowest[t] and net[t] >= 0.0)
             if held[t]:
                 ground[t] = GROUNDED
                 push[t] = 0.0
@@ -377,7 +381,7 @@ def find_prices(
         for _ in range(_HALVINGS):
             slope = 0.0
             for t in range(number):
-                trial[t] = max(log_price[t] + part * step[t], floor[t])
+                trial[t] = max(log_price[t] + part * step[t], lowest[t])
                 slope += net[t] * (trial[t] - log_price[t])
             found = _sweep(
                 table,
@@ -393,7 +397,7 @@ def find_prices(
                 trial_tie,
                 trial_idle,
             )
-            following = _apart(trial, floor, trial_net)
+            following = _apart(trial, lowest, trial_net)
             # Near the end the bound falls by less than a float of it can show.
             falls = slope < 0.0 and (
                 found <= bound + _ENOUGH * slope
