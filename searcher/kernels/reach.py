@@ -231,10 +231,16 @@ def mark_near(
     for token in origins:
         inward[token] = 0
     _measure(tokens, rates, outward, ends, most_hops)
-    if len(origins) > 0:
-        _measure(tokens, rates, inward, ends, most_hops)
-    else:
+    if len(origins) == 0:
         inward[:] = 0
+    else:
+        # A way begins at the one kept token and does not come through it again; of several, one is
+        # changed into another.
+        closed = ends if len(kept) == 1 else np.zeros(number, np.uint8)
+        _measure(tokens, rates, inward, closed, most_hops)
+        for token in range(number):
+            if closed[token] != 0 and inward[token] > 0:
+                inward[token] = most_hops
     for row in range(len(tokens)):
         a, b = tokens[row, 0], tokens[row, 1]
         near[row] = 0

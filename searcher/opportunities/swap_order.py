@@ -82,11 +82,11 @@ def carry_out(
             shares = _shares(leaving.pop(token), None if token in lent else balances[token])
         else:
             token, circle = _circle(leaving)
-            round_it = [flow for flow in leaving[token] if flow.token_out in circle]
+            inside = [f for t in circle for f in leaving[t] if f.token_out in circle]
             leaving[token] = [flow for flow in leaving[token] if flow.token_out not in circle]
             if not leaving[token]:
-                return min(round_it, key=lambda flow: flow.left_wei).edge
-            shares = _shares(round_it, None)
+                return min(inside, key=lambda flow: flow.left_wei).edge
+            shares = _shares([flow for flow in inside if flow.token_in == token], None)
         for flow, amount in shares:
             if amount > 0:
                 swapped = swap(flow.edge, amount)
@@ -120,7 +120,7 @@ def _shares(flows: Sequence[Flow], there: int | None) -> Iterator[tuple[Flow, in
     """Share what is there among flows; the greatest takes what rounding leaves."""
     wanted = [int(flow.amount) for flow in flows]
     total = sum(wanted)
-    if there is None or there > total * (1 + _ALIKE):
+    if there is None or there > total * (1 + _ALIKE) + len(flows):
         yield from zip(flows, wanted, strict=True)
         return
     greatest = max(range(len(flows)), key=wanted.__getitem__)
