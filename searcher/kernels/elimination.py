@@ -64,6 +64,37 @@ def _tie_of(keys: IntArray, ties: ShortArray, key: int, new: int) -> int:
     return new
 
 
+@kernel("i8(i4[:,::1], i8[::1], i4[:,::1])")
+def renumber(pairs: ShortArray, known: IntArray, local: ShortArray) -> int:
+    """Number the nodes of some pairs from 0, in their order.
+
+    Args:
+        pairs: int32[n, 2], nodes by any number.
+        known: int64[2 * n], written: the numbers that occur, ascending.
+        local: int32[n, 2], written: the places of the pairs' nodes among them.
+
+    Returns:
+        How many nodes there are.
+    """
+    every = np.sort(pairs.ravel())
+    count = 0
+    for number in every:
+        if count == 0 or known[count - 1] != number:
+            known[count] = number
+            count += 1
+    for i in range(len(pairs)):
+        for side in range(2):
+            low, high = 0, count
+            while high - low > 1:
+                middle = (low + high) >> 1
+                if known[middle] <= pairs[i, side]:
+                    low = middle
+                else:
+                    high = middle
+            local[i, side] = low
+    return count
+
+
 @kernel("i8(i4[:,::1], i4[:,::1], i4[::1], i4[::1])")
 def join(pairs: ShortArray, ends: ShortArray, tie_of: ShortArray, degree: ShortArray) -> int:
     """Make one tie of all pairs of the same two nodes.

@@ -37,7 +37,7 @@ from searcher.kernels.curves import (
     FloatArray,
     IntArray,
 )
-from searcher.kernels.elimination import GROUNDED, ShortArray
+from searcher.kernels.elimination import GROUNDED, FlagArray, ShortArray
 from searcher.kernels.elimination import solve as solve_network
 from searcher.kernels.memory import (
     CONCENTRATED,
@@ -68,6 +68,10 @@ class Found(IntEnum):
     UNFINISHED = 3
     """The steps were used up."""
 
+
+KEPT: Final = 1
+GOODS: Final = 2
+"""Roles of tokens: one that may be kept, one of a basket that is sold."""
 
 _OPTIMAL: Final = int(Found.OPTIMAL)
 _NOTHING_PAYS: Final = int(Found.NOTHING_PAYS)
@@ -455,3 +459,63 @@ def trades(
             trade[i, 1] = taken * price
             trade[i, 2] = left * price
             trade[i, 3] = stretch * price
+
+
+# ---- doing without a pool
+
+
+@kernel("f8(f8, f8)")
+def _lost(flow_wei: float, width_wei: float) -> float:
+    """Return what is lost on a flow that must go through pools of a width instead."""
+    return 0.5 * flow_wei * flow_wei / width_wei if width_wei > 0.0 else math.inf
+
+
+@kernel("void(i4[:,::1], u1[::1], f8[:,::1], f8[::1], f8[::1])")
+def write_margins(
+    tokens: ShortArray,
+    role: FlagArray,
+    trade: FloatArray,
+    cost: FloatArray,
+    margin: FloatArray,
+) -> None:
+    """Estimate what doing without each pool would cost beyond its gas, in wei.
+
+    Without a pool what it leaves is lost, and its flow must go another way: prices move by its flow
+    over what the other pools of its tokens take for each part of a price, and half of that is lost
+    on all of it. A token's pools are weighed together too: when they are few, one is worth nothing
+    without the other.
+
+    Args:
+        tokens: int32[n, 2], the two tokens of each pool that trades.
+        role: uint8[tokens], KEPT, GOODS or 0.
+        trade: float64[n, 4], as `trades` wrote it.
+        cost: float64[n], each pool's gas in wei.
+        margin: float64[n], written.
+    """
+    number = len(role)
+    width = np.zeros(number)
+    through = np.zeros(number)
+    together = np.zeros(number)
+    beyond = np.full(number, math.inf)
+    for i in range(len(tokens)):
+        for side in range(2):
+            token = tokens[i, side]
+            width[token] += trade[i, 3]
+            through[token] += 0.5 * trade[i, 1]
+            together[token] += trade[i, 2] - cost[i]
+    for token in range(number):
+        if role[token] == KEPT:
+            width[token] = math.inf
+    for i in range(len(tokens)):
+        a, b = tokens[i, 0], tokens[i, 1]
+        at_a, at_b = max(width[a] - trade[i, 3], 0.0), max(width[b] - trade[i, 3], 0.0)
+        beyond[a] = min(beyond[a], at_b)
+        beyond[b] = min(beyond[b], at_a)
+        margin[i] = trade[i, 2] - cost[i] + _lost(trade[i, 1], min(at_a, at_b))
+    for i in range(len(tokens)):
+        for side in range(2):
+            token = tokens[i, side]
+            if role[token] == 0:
+                # The pools' other ends must do without what passes through it.
+                lost = _lost(through[token], beyond[token])
+                margin[i] = min(margin[i], together[token] + lost)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from searcher.kernels.curves import DEAD, FloatArray, IntArray
-from searcher.kernels.elimination import FlagArray, ShortArray, join, plan
+from searcher.kernels.elimination import FlagArray, ShortArray, join, plan, renumber
 from searcher.kernels.reach import mark_joined, spread_prices
-from searcher.kernels.splitting import Found, find_prices, trades
+from searcher.kernels.splitting import GOODS, KEPT, Found, find_prices, trades
 from searcher.market.memory import MarketMemory
 
 _NEW_TIES: Final = 4
 _TARGETS: Final = 32
-_LEAST_ROOM: Final = 4096
+_LEAST_ROOM: Final = 256
 """Room for ties that elimination makes: so many for each given one, and for a small problem."""
 
 
@@ -44,7 +45,8 @@ class Optimum(NamedTuple):
     at these prices fail to match. `edges` int64[n] trade, and `trade` float64[n, 4] is, for each,
     what goes in (smallest units), and in wei: what goes in, what the pool leaves (doing without it
     costs at least as much), and how much more would go in as the logarithm of its price falls.
-    `tokens` int64[m] ascend, and `log_price` float64[m] are their prices.
+    `ends` int32[n, 2] are the places of each row's tokens among `tokens` int64[m], which ascend;
+    `role` uint8[m] says which of them are KEPT or GOODS, and `log_price` float64[m] their prices.
     """
 
     found: Found
@@ -53,7 +55,9 @@ class Optimum(NamedTuple):
     apart_wei: float
     edges: IntArray
     trade: FloatArray
+    ends: ShortArray
     tokens: IntArray
+    role: FlagArray
     log_price: FloatArray
 
 
@@ -69,11 +73,12 @@ class JointTrade:
     def __init__(self, memory: MarketMemory, rows: IntArray, tokens: ShortArray) -> None:
         self._memory = memory
         self.rows = rows
-        known, local = np.unique(tokens, return_inverse=True)
-        self.tokens: IntArray = known.astype(np.int64)
+        count = len(rows)
+        known: IntArray = np.empty(2 * count, np.int64)
+        self._local: ShortArray = np.empty((count, 2), np.int32)
+        number = renumber(tokens, known, self._local)
+        self.tokens = known[:number]
         """The numbers of its tokens, ascending."""
-        self._local: ShortArray = local.reshape(-1, 2).astype(np.int32)
-        count, number = len(rows), len(known)
         room = (1 + _NEW_TIES) * count + _LEAST_ROOM
         self._ends: ShortArray = np.empty((room, 2), np.int32)
         self._tie_of: ShortArray = np.empty(count, np.int32)
@@ -116,22 +121,24 @@ class JointTrade:
         """
         prices = log_price[self.tokens]
         basket, floor = np.zeros(len(prices)), np.full(len(prices), DEAD)
-        joined: FlagArray = np.zeros(len(prices), np.uint8)
-        for token, worth in goal.worth_wei.items():
-            if (place := self._place(token)) is not None:
-                floor[place] = np.log(worth)
-                prices[place] = max(floor[place], np.nan_to_num(prices[place], nan=DEAD))
-                joined[place] = 1
+        role: FlagArray = np.zeros(len(prices), np.uint8)
         for token, amount in goal.basket.items():
             if (place := self._place(token)) is not None:
-                basket[place] = amount
+                basket[place], role[place] = amount, GOODS
+        for token, worth in goal.worth_wei.items():
+            if (place := self._place(token)) is not None:
+                floor[place], role[place] = math.log(worth), KEPT
+                if not prices[place] >= floor[place]:
+                    prices[place] = floor[place]
+        joined = (role == KEPT).astype(np.uint8)
         rates = self._memory.rate.reshape(-1, 2)[self.rows]
         mark_joined(self._local, rates, joined)
         spread_prices(self._memory.table, self.rows, self._local, prices)
         # What nothing joins with a token that is kept has no price, and no trade is of use.
         lost = (joined == 0) | np.isnan(prices)
-        rates[lost[self._local].any(axis=1)] = DEAD
-        prices[lost], basket[lost] = 0.0, 0.0
+        if lost.any():
+            rates[lost[self._local].any(axis=1)] = DEAD
+            prices[lost], basket[lost] = 0.0, 0.0
         found, steps, bound, apart = find_prices(
             self._memory.table,
             self.rows,
@@ -158,7 +165,18 @@ class JointTrade:
         side, trade = _responses(self._memory, self.rows, self._local, rates, prices)
         used = np.flatnonzero(trade[:, AMOUNT] > 0.0)
         edges = 2 * self.rows[used] + side[used]
-        return Optimum(Found(found), steps, bound, apart, edges, trade[used], self.tokens, prices)
+        return Optimum(
+            Found(found),
+            steps,
+            bound,
+            apart,
+            edges,
+            trade[used],
+            self._local[used],
+            self.tokens,
+            role,
+            prices,
+        )
 
     def _place(self, token: int) -> int | None:
         place = int(np.searchsorted(self.tokens, token))

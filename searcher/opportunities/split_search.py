@@ -21,12 +21,12 @@ from searcher.domain.units import Address
 from searcher.kernels.curves import FloatArray, IntArray
 from searcher.kernels.elimination import ShortArray
 from searcher.kernels.memory import GAS
+from searcher.kernels.splitting import write_margins
 from searcher.market.memory import MarketMemory
 from searcher.opportunities.joint_trade import (
     AMOUNT,
     LEFT_WEI,
     TAKEN_WEI,
-    TIE_WEI,
     Goal,
     JointTrade,
     Optimum,
@@ -36,6 +36,10 @@ from searcher.opportunities.swap_order import Carried, Flow, Leg, Swap, carry_ou
 
 _TRIED: Final = 8
 """So many pools are tried without, and so many with, at a time."""
+_MANY: Final = 24
+_MOST_AT_ONCE: Final = 2
+_FEWER_AT_ONCE: Final = 4
+"""Of many pools that fail half are dropped at once, of fewer a quarter."""
 _ROUNDS: Final = 200
 """A bound on the searches over sets of pools; each drops or adds one at least."""
 
@@ -152,7 +156,8 @@ class Search:
                 best = optimum
             if failing == 0 and above <= 0:
                 break
-            dropped = max(failing // 4, min(above, len(margin) // 8), 1)
+            part = failing // (_MOST_AT_ONCE if failing > _MANY else _FEWER_AT_ONCE)
+            dropped = max(part, min(above, len(margin) // 8), 1)
             kept = np.argsort(margin, kind="stable")[dropped:]
             optimum = self._optimum(np.sort(optimum.edges[kept] >> 1))
         return optimum if best is None else best
@@ -205,13 +210,14 @@ class Search:
 
     def _one_row_a_pool(self, optimum: Optimum) -> Optimum:
         """Keep, of the rows of one pool that trade, the one that leaves most."""
-        while True:
+        while self._rounds < _ROUNDS:
             rows = optimum.edges >> 1
+            if len(set(self._market.pool[rows].tolist())) == len(rows):
+                return optimum
             order = np.argsort(-optimum.trade[:, LEFT_WEI], kind="stable")
             _, first = np.unique(self._market.pool[rows[order]], return_index=True)
-            if len(first) == len(rows) or self._rounds >= _ROUNDS:
-                return optimum
             optimum = self._optimum(np.sort(rows[order[first]]))
+        return optimum
 
     # ---- what a pool is worth
 
@@ -221,31 +227,11 @@ class Search:
         return np.asarray(gas * float(self._terms.gas_price_wei), np.float64)
 
     def _margin(self, optimum: Optimum) -> FloatArray:
-        """Estimate what doing without each pool would cost beyond its gas, in wei.
-
-        Without a pool what it leaves is lost, and its flow must go another way: prices move by its
-        flow over what the other pools of its tokens take for each part of a price, and half of
-        that is lost on all of it. A token's pools are weighed together too: when they are few, one
-        is worth nothing without the other.
-        """
-        trade, cost = optimum.trade, self._cost(optimum)
-        left, taken, tie = trade[:, LEFT_WEI], trade[:, TAKEN_WEI], trade[:, TIE_WEI]
-        ends = self._market.tokens[optimum.edges >> 1]
-        known, place = np.unique(ends, return_inverse=True)
-        place = place.reshape(-1, 2)
-        free = ~np.isin(known, list(self._goal.worth_wei))
-        total = np.where(free, _summed(place, tie, len(known)), np.inf)
-        others = np.maximum(total[place] - tie[:, None], 0.0)
-        margin = left + _lost(taken, others.min(axis=1)) - cost
-        # By token: the pools' other ends must do without what passes through it.
-        beyond = np.full(len(known), np.inf)
-        for side in range(2):
-            np.minimum.at(beyond, place[:, side], others[:, 1 - side])
-        through = 0.5 * _summed(place, taken, len(known))
-        together = _summed(place, left - cost, len(known)) + _lost(through, beyond)
-        together[~free | np.isin(known, list(self._goal.basket))] = np.inf
-        least: FloatArray = np.minimum(margin, together[place].min(axis=1))
-        return least
+        """Estimate what doing without each pool would cost beyond its gas, in wei."""
+        margin: FloatArray = np.empty(len(optimum.edges))
+        cost = self._cost(optimum)
+        write_margins(optimum.ends, optimum.role, optimum.trade, cost, margin)
+        return margin
 
     def _wanted(self, optimum: Optimum, rows: IntArray) -> Sequence[int]:
         """Return rows between the same tokens that would leave more than their gas, best first."""
@@ -304,15 +290,3 @@ class Search:
                 lent[token_in] = max(lent.get(token_in, 0), -held[token_in])
             held[token_out] += leg.amount_out
         return lent
-
-
-def _summed(place: IntArray, figures: FloatArray, size: int) -> FloatArray:
-    """Sum a figure of each pool over both of its tokens."""
-    return np.bincount(place.ravel(), np.repeat(figures, 2), size).astype(np.float64)
-
-
-def _lost(flow_wei: FloatArray, width_wei: FloatArray) -> FloatArray:
-    """Return what is lost on a flow that must go through pools of a width instead."""
-    lost: FloatArray = np.full(len(flow_wei), np.inf)
-    np.divide(0.5 * flow_wei * flow_wei, width_wei, out=lost, where=width_wei > 0.0)
-    return lost

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from searcher.kernels.elimination import GROUNDED, join, plan, solve
+from searcher.kernels.elimination import GROUNDED, join, plan, renumber, solve
 
 
 class Network:
@@ -67,6 +67,14 @@ def test_pairs_of_the_same_nodes_share_a_tie():
     assert list(network.tie_of) == [0, 0, 1, 0]
     assert network.ends[:2].tolist() == [[0, 1], [1, 2]]
     assert list(network.degree) == [1, 2, 1]
+
+
+def test_nodes_are_numbered_in_their_order():
+    pairs = np.array([(70, 9), (9, 4), (300, 70)], np.int32)
+    known, local = np.zeros(6, np.int64), np.zeros((3, 2), np.int32)
+    assert renumber(pairs, known, local) == 4
+    assert known[:4].tolist() == [4, 9, 70, 300]
+    assert local.tolist() == [[2, 1], [1, 0], [3, 2]]
 
 
 @settings(max_examples=150, deadline=None)
