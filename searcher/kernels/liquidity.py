@@ -6,7 +6,7 @@ pool holds. For ranking only.
 """
 
 # Kernels take arrays by position and are one loop each, branches included.
-# ruff: noqa: PLR0917, C901, PLR0912
+# ruff: noqa: PLR0917, C901
 
 from __future__ import annotations
 
