@@ -527,7 +527,7 @@ def _take_in(table: int, book: int, row: int, first: Word, second: Word, tick: i
     prefetch(slot(table, SHAPE) + _LINE * row)
     prefetch(slot(table, EXACT) + _LINE * row)
     prefetch(slot(table, RATE) + 16 * row)
-    group = np.int64(group_of(book)[2 * row])
+    group = int(np.int64(group_of(book)[2 * row]))
     for side in range(2):
         prefetch(slot(book, GROUP) + _LINE * (group ^ side))
     prefetch(slot(book, BEST) + 8 * group)
