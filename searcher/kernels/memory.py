@@ -40,10 +40,12 @@ int64[2^14, 2] says where and how many.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import numpy as np
-from numba.core import types
+from llvmlite import ir
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 from numpy.typing import NDArray
@@ -140,6 +142,25 @@ def _pointer_to(pointed: Any) -> Any:
 
     return pointer
 
+
+def _prefetch(_context: Any, address: Any) -> Any:
+    """Have the processor bring what lies at an address into its caches, without waiting for it."""
+
+    def lower(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = cast("Any", cgutils).get_or_insert_function(
+            builder.module, kind, "llvm.prefetch.p0"
+        )
+        # To read, to be kept near, as data.
+        flags = [ir.Constant(number, flag) for flag in (0, 3, 1)]
+        builder.call(function, [builder.inttoptr(args[0], pointer), *flags])
+        return context.get_dummy_value()
+
+    return cast("Any", types).void(address), lower
+
+
+prefetch: Final[Callable[[int], None]] = cast("Any", intrinsic)(_prefetch)
 
 _i8: Final = _pointer_to(types.int64)
 _i4: Final = _pointer_to(types.int32)

@@ -17,13 +17,18 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from searcher.kernels._jit import kernel
 from searcher.kernels.book import (
+    ARENA,
+    BEST,
     CLOCK,
     COUNT,
     CYCLES,
     FIRST,
     GAS_PRICE,
+    GROUP,
     KEPT,
     LEAST,
     LEAST_WORTH,
@@ -69,11 +74,16 @@ from searcher.kernels.hops import front, write_image
 from searcher.kernels.memory import (
     BEND0,
     CONCENTRATED,
+    EXACT,
     GAS,
     KIND,
     PRODUCT,
+    RATE,
+    REAL,
+    SHAPE,
     TICK,
     exact,
+    prefetch,
     rate,
     real,
     shape,
@@ -89,6 +99,8 @@ UNCONFIRMED: Final = -3
 """The status of a candidate that was not asked for in integers."""
 
 _OK: Final = int(Status.OK)
+_LINE: Final = 64
+"""Bytes of a row of the market's arrays, and of a group."""
 
 
 # ---- best rates
@@ -508,6 +520,25 @@ def write(table: int, row: int, first: Word, second: Word, tick: int) -> None:
     write_image(table, row)
 
 
+@kernel("void(i8, i8, i8, U256, U256, i8)")
+def _take_in(table: int, book: int, row: int, first: Word, second: Word, tick: int) -> None:
+    """Write a row and refresh its groups, with the parts of the book on their way meanwhile."""
+    prefetch(slot(table, REAL) + _LINE * row)
+    prefetch(slot(table, SHAPE) + _LINE * row)
+    prefetch(slot(table, EXACT) + _LINE * row)
+    prefetch(slot(table, RATE) + 16 * row)
+    group = int(np.int64(group_of(book)[2 * row]))
+    for side in range(2):
+        prefetch(slot(book, GROUP) + _LINE * (group ^ side))
+    prefetch(slot(book, BEST) + 8 * group)
+    write(table, row, first, second, tick)
+    for side in range(2):
+        about = groups_of(book)[group ^ side]
+        prefetch(slot(book, ARENA + MEMBERS) + 4 * about[FIRST])
+        prefetch(slot(book, ARENA + THROUGH) + 16 * about[THROUGH_FIRST])
+    refresh_row(table, book, row)
+
+
 @kernel("i8(i8, i8, i8, U256, U256, i8, i8)")
 def update(table: int, book: int, row: int, first: Word, second: Word, tick: int, room: int) -> int:
     """Write what a swap left of a row, and search the cycles through it.
@@ -524,8 +555,7 @@ def update(table: int, book: int, row: int, first: Word, second: Word, tick: int
     Returns:
         How many are kept.
     """
-    write(table, row, first, second, tick)
-    refresh_row(table, book, row)
+    _take_in(table, book, row, first, second, tick)
     numbers(book)[KEPT] = 0
     since = slot(book, CLOCK) + 1
     numbers(book)[CLOCK] = since
@@ -540,6 +570,5 @@ def detect(table: int, book: int, row: int, first: Word, second: Word, tick: int
 
     The arguments are those of `update`.
     """
-    write(table, row, first, second, tick)
-    refresh_row(table, book, row)
+    _take_in(table, book, row, first, second, tick)
     return _pays(table, book, row)

@@ -32,6 +32,7 @@ KEPT: Final = layout.TOP_ROOM
 MOST_AMOUNT: Final = float(2**112)
 
 _FLOAT_ERROR: Final = 1e-9
+_MANY: Final = 1_000
 _SLACK: Final = 16
 """Entries of an arena for each that can be in use: slots are half full, and moved from."""
 
@@ -208,7 +209,10 @@ class CycleBook:
         def tokens(row: tuple[int, Address, Address, int]) -> list[str]:
             return sorted(place.get(token, token) for token in row[1:3])
 
-        for row in sorted(rows, key=tokens):
+        entering = sorted(rows, key=tokens)
+        # So many are listed faster together than one after the other.
+        self._ranking_due |= len(entering) > _MANY
+        for row in entering:
             self.enter(*row)
 
     def leave(self, row: int) -> None:
@@ -230,31 +234,40 @@ class CycleBook:
             self._rank()
 
     def _rank(self) -> None:
-        worth = self._worth()
-        pairs = np.flatnonzero(self._group[: 2 * len(worth) : 2, layout.COUNT])
-        # Equal pairs go by their tokens' addresses, and so never by when they came.
-        place = {token: i for i, token in enumerate(sorted(self._number))}
-        by_address = np.array([place[token] for token in self._number], np.int64)
-        tokens = np.sort(by_address[self._pair[pairs][:, : layout.TOKEN1 + 1]], axis=1)
-        ranked = pairs[np.lexsort((tokens[:, 1], tokens[:, 0], -worth[pairs]))]
-        admitted = np.zeros(layout.MOST_HOPS + 1, np.int64)
-        least, most = self.scope.hops_least, self.scope.hops_most
-        status = cycles.list_all(self.table, ranked, least, most, admitted)
-        self._check(fits=status != cycles.NO_SPACE)
-        whole = [h for h in range(least, most + 1) if admitted[h] == len(ranked)]
-        self._lengths_whole = max(whole, default=least - 1)
-        self._left_out = len(ranked) - int(admitted[most])
-        thinnest = int(admitted[min(self._lengths_whole + 1, most)]) - 1
-        self._least_kept = float(worth[ranked[thinnest]]) if thinnest >= 0 else np.inf
-        self._ranking_due = False
+        """List all cycles anew: in the order of the pairs if all fit, and else by liquidity."""
+        self._ranking_due, self._left_out = False, 0
         self._late.clear()
-        if self._left_out:
+        pairs = np.flatnonzero(self._group[: 2 * int(self._table[layout.PAIRS]) : 2, layout.COUNT])
+        least, most = self.scope.hops_least, self.scope.hops_most
+        admitted = self._list(pairs)
+        if admitted[most] < len(pairs):
+            worth = self._worth()
+            # Equal pairs go by their tokens' addresses, and so never by when they came.
+            place = {token: i for i, token in enumerate(sorted(self._number))}
+            by_address = np.array([place[token] for token in self._number], np.int64)
+            tokens = np.sort(by_address[self._pair[pairs][:, : layout.TOKEN1 + 1]], axis=1)
+            pairs = pairs[np.lexsort((tokens[:, 1], tokens[:, 0], -worth[pairs]))]
+            admitted = self._list(pairs)
+            self._left_out = len(pairs) - int(admitted[most])
             _log.warning(
                 "cycles left out: lower hops_most or raise max_cycles",
                 chain=self._name,
                 cycles=int(self._table[layout.CYCLES]),
                 pairs_left_out=self._left_out,
             )
+        whole = [h for h in range(least, most + 1) if admitted[h] == len(pairs)]
+        self._lengths_whole = max(whole, default=least - 1)
+        if self._lengths_whole < most:
+            kept = int(admitted[self._lengths_whole + 1])
+            self._least_kept = float(worth[pairs[kept - 1]]) if kept else np.inf
+
+    def _list(self, pairs: IntArray) -> IntArray:
+        """List the cycles over pairs in this order; return how many are admitted, by hops."""
+        admitted = np.zeros(layout.MOST_HOPS + 1, np.int64)
+        least, most = self.scope.hops_least, self.scope.hops_most
+        status = cycles.list_all(self.table, pairs, least, most, admitted)
+        self._check(fits=status != cycles.NO_SPACE)
+        return admitted
 
     def _worth(self) -> FloatArray:
         """Return the native locked in each pair."""

@@ -83,7 +83,8 @@ def test_a_piece_holds_as_far_as_it_says(pool, side, amount, share):
     memory = memory_of([pool])
     table = memory.table
     out, slope, bend, below, above, _ = piece(table, side, amount)
-    assume(slope > 0.0)
+    # Far beyond the reserves the way back is lost in rounding.
+    assume(slope > 0.0 and bend * amount < 0.99)
     for more in (-below * share, min(above, amount) * share * (1 - 1e-9)):
         there = hop(table, side, amount + more)[0]
         form = out + slope * more / (1.0 + bend * more)

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from searcher.kernels.hops import front
@@ -40,8 +40,7 @@ def test_the_local_form_of_a_cycle_holds_as_far_as_it_says(pools, amount, share)
     edges, memory = cycle_of(pools), memory_of(pools)
     table = memory.table
     out, slope, bend, below, above, _ = along(table, edges, len(edges), amount)
-    if slope <= 0.0:
-        return
+    assume(slope > 0.0 and bend * amount < 0.99)
     for more in (-below * share, min(above, amount) * share * (1 - 1e-9)):
         there = along(table, edges, len(edges), amount + more)[0]
         form = out + slope * more / (1.0 + bend * more)
