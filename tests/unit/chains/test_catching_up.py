@@ -37,7 +37,7 @@ class NumberedNode(ScriptedNode):
 async def missed(node, after, to, blocks=None):
     blocks = [] if blocks is None else blocks
     async for block in missed_blocks("test", node, after, to, InstantClock()):
-        blocks.append(block)  # noqa: PERF401  what comes before an error counts
+        blocks.append(block)
     return blocks
 
 
