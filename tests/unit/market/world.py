@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from msgspec.structs import replace
+
 from searcher.domain.errors import Rejected
 from searcher.domain.events import (
     BlockApplied,
@@ -185,7 +187,7 @@ class World:
         return -(result.amount1 if zero_for_one else result.amount0)
 
     def emit_raw(self, log):
-        self.logs.append(log)
+        self.logs.append(replace(log, log_index=len(self.logs)))
 
     def seal(self):
         """Close the block under construction."""
