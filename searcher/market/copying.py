@@ -33,7 +33,13 @@ MOST_AT_ONCE: Final = 64
 """Rows that are copied again in one step."""
 
 _OF_A_ROW: Final[Mapping[str, int]] = {"exact": 2, "shape": 1, "real": 1, "rate": 2}
-_OF_A_TICK: Final[Mapping[str, int]] = {"ticks": 1, "words": 2, "gross": 1, "bounds": 1, "depths": 1}
+_OF_A_TICK: Final[Mapping[str, int]] = {
+    "ticks": 1,
+    "words": 2,
+    "gross": 1,
+    "bounds": 1,
+    "depths": 1,
+}
 _OF_A_PIECE: Final[Mapping[str, int]] = {"pieces": 1}
 
 

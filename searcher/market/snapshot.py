@@ -18,13 +18,12 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from searcher.domain.codec import from_msgpack, to_msgpack
-from searcher.domain.events import BlockRef
-from searcher.domain.registry import Registry
 from searcher.domain.units import Address
 from searcher.kernels import memory as layout
+from searcher.market.contents import Contents, Nameless
 from searcher.market.copying import Extent, MemoryCopy, fits, lay_out
 from searcher.market.memory import MarketMemory
-from searcher.market.protocol import PROTOCOLS, Pool
+from searcher.market.protocol import Announcement, Pool
 from searcher.market.protocol import Protocol as PoolProtocol
 from searcher.market.snapshot_file import Bytes, Cause, SnapshotFile, digest_of
 
@@ -46,26 +45,6 @@ class TokenRecord(Struct, frozen=True, array_like=True):
     address: Address
     decimals: int | None
     sound: bool
-
-
-class Contents(Struct, frozen=True):
-    """What a market holds beside its arrays.
-
-    `states` are the exact states of the pools whose state the arrays do not hold, by the pool's
-    number; `awaited` are pools still to be read, by number, `nameless` those that were announced
-    without their tokens. `aside` says why a token or pool (by id) is out of the search, `broken`
-    why a pool's state is not to be trusted, by its number.
-    """
-
-    head: BlockRef
-    pools: list[Pool]
-    states: dict[int, Struct]
-    awaited: list[int]
-    nameless: list[Nameless]
-    decimals: dict[Address, int]
-    sound: set[Address]
-    aside: dict[str, str]
-    broken: dict[int, str]
 
 
 class _StateRecord(Struct, frozen=True, array_like=True):
@@ -132,10 +111,12 @@ def _listed(
     sections.append((name, b"".join(parts)))
 
 
-def read_contents(
-    file: SnapshotFile, protocols: Registry[PoolProtocol[Any]] = PROTOCOLS
-) -> Contents:
+def read_contents(file: SnapshotFile, followed: Mapping[str, type[PoolProtocol[Any]]]) -> Contents:
     """Return the contents that a verified file holds.
+
+    Args:
+        file: of a market that followed the same protocols.
+        followed: these, by name.
 
     Raises:
         SnapshotRefused: they are not what this version writes.
@@ -147,11 +128,11 @@ def read_contents(
         pools = _decoded(file, _POOLS, list[Pool])
         _share_names(pools)
         states = {
-            record.pool: _state(file, record, protocols)
+            record.pool: _state(file, record, followed)
             for record in _decoded(file, _STATES, list[_StateRecord])
         }
         nameless = [
-            _nameless(file, record, protocols)
+            _nameless(file, record, followed)
             for record in _decoded(file, _NAMELESS, list[_NamelessRecord])
         ]
         tokens = _decoded(file, _TOKENS, list[TokenRecord])
@@ -193,9 +174,9 @@ def _decoded(file: SnapshotFile, name: str, kind: type[T]) -> T:
 
 
 def _state(
-    file: SnapshotFile, record: _StateRecord, protocols: Registry[PoolProtocol[Any]]
+    file: SnapshotFile, record: _StateRecord, followed: Mapping[str, type[PoolProtocol[Any]]]
 ) -> Struct:
-    kind = protocols.load(record.protocol).State
+    kind = followed[record.protocol].State
     return _struct(file, kind, record.state, f"the state of pool {record.pool}")
 
 
@@ -221,9 +202,9 @@ def _record_of(nameless: Nameless) -> _NamelessRecord:
 
 
 def _nameless(
-    file: SnapshotFile, record: _NamelessRecord, protocols: Registry[PoolProtocol[Any]]
+    file: SnapshotFile, record: _NamelessRecord, followed: Mapping[str, type[PoolProtocol[Any]]]
 ) -> Nameless:
-    kind = protocols.load(record.protocol).Identity
+    kind = followed[record.protocol].Identity
     identity = _struct(file, kind, record.identity, f"the identity of {record.id}")
     said = Announcement(
         record.id, record.address, (), record.fee_pips, record.tick_spacing, identity

@@ -16,13 +16,13 @@ from searcher.chains.blocks import parse_header
 from searcher.domain.clock import Clock
 from searcher.domain.errors import Rejected
 from searcher.domain.events import BlockHeader, BlockRef
+from searcher.market.contents import Contents
 from searcher.market.copying import MemoryCopy
 from searcher.market.memory import MarketMemory
 from searcher.market.node import Node
 from searcher.market.protocol import Protocol as PoolProtocol
 from searcher.market.settings import SnapshotSettings
 from searcher.market.snapshot import (
-    Contents,
     read_contents,
     read_memory,
     schema_of,
@@ -212,7 +212,7 @@ class Snapshots:
     def _load(self, file: SnapshotFile, timestamp: int) -> None:
         """Verify the whole file before the market is given any of it."""
         file.verify()
-        contents = read_contents(file)
+        contents = read_contents(file, self._market.followed())
         self._market.take_up(contents, partial(read_memory, file), timestamp=timestamp)
 
     # ---- writing them

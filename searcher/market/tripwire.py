@@ -22,7 +22,6 @@ from msgspec.structs import replace
 from searcher.chains.blocks import parse_log
 from searcher.domain.errors import InvariantBroken, Rejected, Retryable, SearcherError
 from searcher.domain.events import BlockRef, Log
-from searcher.domain.units import Address
 from searcher.market.decoding import MalformedLog
 from searcher.market.node import Node, read_words
 from searcher.market.protocol import FollowedProtocol, Pool
@@ -81,16 +80,16 @@ class Watched(Protocol):
     head: BlockRef | None
     pools: list[Pool]
 
-    def state(self, pool: int) -> Any:
+    def state(self, number: int) -> Any:
         """Return a pool's exact state."""
 
-    def protocol(self, pool: int) -> FollowedProtocol[Any]:
+    def protocol_of(self, number: int) -> FollowedProtocol[Any]:
         """Return a pool's protocol."""
 
-    def is_searched(self, pool: int) -> bool:
+    def is_searched(self, number: int) -> bool:
         """Return whether any row of a pool is searched."""
 
-    def set_aside(self, token_or_pool: Address, reason: str) -> None:
+    def set_aside(self, token_or_pool: str, reason: str) -> None:
         """Take a pool out of the search."""
 
 
@@ -181,12 +180,12 @@ class Tripwire:
                 self._faults[NodeFault.SILENT] += 1
                 self._sampler.changed(sample)
                 return []
-            findings = await self._settle(node, block, held, found, doubtful)
-            findings += await self._hold_to_balances(node, block, held, doubtful)
+            findings = await self._hold_to_balances(node, block, held, doubtful)
         except _BudgetSpent:
             self._unchecked["beyond calls"] += 1
-            self._sampler.changed(sample)
             return []
+        self._sampler.changed(doubtful)  # looked at again until it is known what is the matter
+        findings += await self._settle(block, held, found, doubtful)
         aside = {finding.pool for finding in findings}
         for number in sample:
             if number not in aside and number not in doubtful:
@@ -210,20 +209,19 @@ class Tripwire:
         for number in numbers:
             by_protocol.setdefault(self._market.pools[number].protocol, []).append(number)
         for of_protocol in by_protocol.values():
-            protocol = self._market.protocol(of_protocol[0])
+            protocol = self._market.protocol_of(of_protocol[0])
             pools = [self._market.pools[number] for number in of_protocol]
             states = await protocol.read(node, pools, block, batch_calls=_BATCH_CALLS)
             found.update(zip(of_protocol, states, strict=True))
         return found
 
     def _agrees(self, number: int, held: Any, found: Any) -> bool:
-        return _same(self._market.protocol(number), held, found)
+        return _same(self._market.protocol_of(number), held, found)
 
     # ---- what differs
 
     async def _settle(
         self,
-        node: Node,
         block: BlockRef,
         held: Mapping[int, Any],
         found: Mapping[int, Any],
@@ -234,7 +232,7 @@ class Tripwire:
         Raises:
             InvariantBroken: the node gave another answer to the same question too often.
         """
-        again = await self._read(node, doubtful, block)
+        again = await self._read(self._node, doubtful, block)
         faults, findings = 0, []
         for number in doubtful:
             if self._agrees(number, held[number], again[number]):
@@ -243,9 +241,8 @@ class Tripwire:
             elif not self._agrees(number, found[number], again[number]):
                 self._faults[NodeFault.DIVERGED] += 1
                 faults += 1
-                self._sampler.changed([number])
             else:
-                finding = await self._explain(node, block, number, again[number])
+                finding = await self._explain(block, number, again[number])
                 if finding is not None:
                     findings.append(finding)
         self._count_faults(faults)
@@ -259,25 +256,23 @@ class Tripwire:
                 f" about at {self._faults_in_a_row} blocks in a row: follow another node"
             )
 
-    async def _explain(
-        self, node: Node, block: BlockRef, number: int, found: Any
-    ) -> Finding | None:
+    async def _explain(self, block: BlockRef, number: int, found: Any) -> Finding | None:
         """Return why a pool differs, or None when its block was reorganised away meanwhile."""
         if isinstance(found, str):
             return Finding(number, Drift.UNREADABLE, found)
-        if not await _is_canonical(node, block):
+        gone = await _not_canonical(self._node, [*self._recent, block])
+        if block in gone:
             self._unchecked["reorganised meanwhile"] += 1
-            self._sampler.changed([number])
             return None
         since = self._since(number, block)
         if since is None:
             return Finding(number, Drift.UNEXPLAINED, "it was not watched before this block")
-        if not await _is_canonical(node, since):
-            why = f"the node's block {since.number} is not {since.hash}, which was applied"
+        if gone:
+            why = f"block {gone[0].number} {gone[0].hash}, which was applied, is not the node's"
             return Finding(number, Drift.UNHANDLED_REORG, why)
-        pool, protocol = self._market.pools[number], self._market.protocol(number)
-        logs = await _logs_of(node, protocol, pool, since, block)
-        before = (await self._read(node, [number], since))[number]
+        pool, protocol = self._market.pools[number], self._market.protocol_of(number)
+        logs = await _logs_of(self._node, protocol, pool, since, block)
+        before = (await self._read(self._node, [number], since))[number]
         return self._judge(number, since, _replayed(protocol, before, logs), found, logs)
 
     def _judge(
@@ -344,7 +339,7 @@ class Tripwire:
             cause=finding.drift.value,
             why=finding.why,
         )
-        self._market.set_aside(Address(pool.id), f"{finding.drift}: {finding.why}")
+        self._market.set_aside(pool.id, f"{finding.drift}: {finding.why}")
 
 
 @runtime_checkable
@@ -484,9 +479,15 @@ def _replayed(protocol: FollowedProtocol[Any], before: Any, logs: Sequence[Log])
     return before
 
 
-async def _is_canonical(node: Node, block: BlockRef) -> bool:
-    answer = await node.call("eth_getBlockByNumber", [hex(block.number), False])
-    return isinstance(answer, Mapping) and str(answer.get("hash")).lower() == block.hash
+async def _not_canonical(node: Node, blocks: Sequence[BlockRef]) -> list[BlockRef]:
+    """Return those blocks that the node does not have at their height."""
+    calls = [("eth_getBlockByNumber", [hex(block.number), False]) for block in blocks]
+    answers = await node.batch_settled(calls)
+    return [
+        block
+        for block, answer in zip(blocks, answers, strict=True)
+        if not isinstance(answer, Mapping) or str(answer.get("hash")).lower() != block.hash
+    ]
 
 
 async def _logs_of(

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from tests.unit.market.world import World, selector, word
+from msgspec.structs import replace
+
+from searcher.domain.units import Hash32, keccak256
+from tests.unit.market.world import World, data, selector, word
+
+TOKENS = {selector(f"{name}()"): name for name in ("token0", "token1")}
 
 
 class Chain(World):
-    """`spoil` may change any answer of an eth_call; `donated` is what pools have beyond reserves."""
+    """`spoil` may change answers of eth_call; `donated` is what pools have beyond reserves."""
+
+    made = 0
+    """Headers so far: blocks of two branches never share a hash."""
 
     def __init__(self):
         super().__init__()
@@ -21,6 +29,11 @@ class Chain(World):
             return self._logs_of_one(**params[0])
         return await super().call(method, params)
 
+    async def batch_settled(self, calls):
+        if calls and calls[0][0] == "eth_getBlockByNumber":
+            return [await self.call(*call) for call in calls]
+        return await super().batch_settled(calls)
+
     def block(self, header):
         return {
             "number": hex(header.number),
@@ -32,6 +45,11 @@ class Chain(World):
             "gasUsed": hex(header.gas_used),
             "miner": header.coinbase,
         }
+
+    def _header(self, number, parent):
+        self.made += 1
+        made = keccak256(f"{number}{parent}{self.made}".encode())
+        return replace(super()._header(number, parent), hash=Hash32("0x" + made.hex()))
 
     def _logs_of_one(self, address, fromBlock, toBlock, topics):  # noqa: N803  as JSON has them
         return [
@@ -49,6 +67,9 @@ class Chain(World):
     def _eth_call(self, call, block):
         if call["data"].startswith(selector("balanceOf(address)")):
             answer = self._balance(call["to"], "0x" + call["data"][-40:], block["blockHash"])
+        elif call["data"] in TOKENS:
+            pool = self.states[block["blockHash"]][call["to"]]
+            answer = data(getattr(pool, TOKENS[call["data"]]))
         else:
             answer = super()._eth_call(call, block)
         return self.spoil(call["to"], call["data"], block["blockHash"], answer)

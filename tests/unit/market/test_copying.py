@@ -9,7 +9,7 @@ from searcher.kernels.memory import CHANGED, CONCENTRATED, COUNT, FIRST, KIND, P
 from searcher.market import copying
 from searcher.market.copying import MemoryCopy, extent_of, fits, lay_out
 from searcher.market.memory import MarketMemory
-from searcher.market.ticks import Tick, TickTable
+from searcher.market.ticks import TickTable
 
 SPACING = 10
 
