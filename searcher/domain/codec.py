@@ -137,6 +137,8 @@ def _wide(value: int) -> int | bytes:
 
 
 def _from_wide(raw: Any) -> int:
+    if type(raw) is int:
+        return raw
     return _INT256_IN(raw) if isinstance(raw, bytes) else msgspec.convert(raw, int)
 
 
@@ -163,7 +165,7 @@ def _struct(kind: type[msgspec.Struct], *, text: bool, out: bool) -> _Convert:
         return lambda v: {name: convert(getattr(v, name)) for name, convert in parts.items()}
 
     def build(record: dict[str, Any]) -> Any:
-        if unknown := record.keys() - parts.keys():
+        if len(record) != len(parts) and (unknown := record.keys() - parts.keys()):
             raise ValueError(f"not a {kind.__name__}: unknown {', '.join(sorted(unknown))}")
         return kind(**{name: convert(record[name]) for name, convert in parts.items()})
 

@@ -9,7 +9,7 @@ step, and that step's moment is the copy's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
@@ -107,7 +107,7 @@ class MemoryCopy:
     def _changed(self) -> list[int]:
         """Return the rows that changed since they were last copied."""
         stamps = self._live.stamps[: self._live.rows, CHANGED]
-        return cast("list[int]", np.flatnonzero(stamps > self._since).tolist())
+        return np.flatnonzero(stamps > self._since).tolist()
 
     def _again(self, rows: Sequence[int]) -> None:
         """Copy rows again, with what they have in an arena."""

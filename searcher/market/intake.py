@@ -22,7 +22,7 @@ from searcher.market.journal import Journal
 from searcher.market.log_routes import FROZEN, LogRoutes
 from searcher.market.node import Node, read_words
 from searcher.market.pools import Pools
-from searcher.market.protocol import FollowedProtocol, Pool
+from searcher.market.protocol import Announcement, FollowedProtocol, Pool
 from searcher.market.reads import Reads, carry_out_together
 from searcher.market.settings import DexSettings, DiscoverySettings, FollowingSettings
 from searcher.market.standing import Standing

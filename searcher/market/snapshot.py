@@ -7,10 +7,10 @@ one is always kept.
 
 from __future__ import annotations
 
-import gc
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -25,7 +25,7 @@ from searcher.market.copying import Extent, MemoryCopy, fits, lay_out
 from searcher.market.memory import MarketMemory
 from searcher.market.protocol import Announcement, Pool
 from searcher.market.protocol import Protocol as PoolProtocol
-from searcher.market.snapshot_file import Bytes, Cause, SnapshotFile, digest_of
+from searcher.market.snapshot_file import Bytes, Cause, Section, SnapshotFile, digest_of
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class _Standing(Struct, frozen=True):
     broken: dict[int, str]
 
 
-def sections_of(contents: Contents, sections: list[tuple[str, Bytes]]) -> Iterator[None]:
+def sections_of(contents: Contents, sections: list[Section]) -> Iterator[None]:
     """Append the sections of a market's contents, a bit of the work for each step."""
     yield from _listed(_POOLS, contents.pools, sections)
     states: list[_StateRecord] = []
@@ -81,34 +81,32 @@ def sections_of(contents: Contents, sections: list[tuple[str, Bytes]]) -> Iterat
     yield from _listed(_STATES, states, sections)
     yield from _listed(_NAMELESS, [_record_of(each) for each in contents.nameless], sections)
     tokens: list[TokenRecord] = []
-    for address in contents.decimals.keys() | contents.sound:
-        decimals = contents.decimals.get(address)
-        tokens.append(TokenRecord(address, decimals, address in contents.sound))
+    for address in chain(contents.decimals, contents.sound - contents.decimals.keys()):
+        decimals, sound = contents.decimals.get(address), address in contents.sound
+        tokens.append(TokenRecord(address, decimals, sound))
         if len(tokens) % _TOGETHER == 0:
             yield
     yield from _listed(_TOKENS, tokens, sections)
     standing = _Standing(contents.awaited, contents.aside, contents.broken)
-    sections.append((_STANDING, msgspec.msgpack.encode(standing)))
+    sections.append((_STANDING, [msgspec.msgpack.encode(standing)]))
 
 
-def sections_of_copy(copy: MemoryCopy) -> list[tuple[str, Bytes]]:
+def sections_of_copy(copy: MemoryCopy) -> list[Section]:
     """Return the sections of a copied memory."""
-    arrays: list[tuple[str, Bytes]] = [(name, part.data) for name, part in copy.parts.items()]
-    return [(_EXTENT, msgspec.msgpack.encode(copy.extent)), *arrays]
+    arrays: list[Section] = [(name, [part.data]) for name, part in copy.parts.items()]
+    return [(_EXTENT, [msgspec.msgpack.encode(copy.extent)]), *arrays]
 
 
-def _listed(
-    name: str, records: Sequence[Struct], sections: list[tuple[str, Bytes]]
-) -> Iterator[None]:
+def _listed(name: str, records: Sequence[Struct], sections: list[Section]) -> Iterator[None]:
     """Append a section with one msgpack array, encoded in parts."""
-    parts = [b"\xdd" + len(records).to_bytes(4, "big")]  # array 32
+    parts: list[Bytes] = [b"\xdd" + len(records).to_bytes(4, "big")]  # array 32
     encode = msgspec.msgpack.Encoder().encode
     for begin in range(0, len(records), _TOGETHER):
         chunk = records[begin : begin + _TOGETHER]
         # The chunk's own head has one byte for up to 15 records, and three for up to 65,535.
         parts.append(encode(chunk)[1 if len(chunk) < 16 else 3 :])
         yield
-    sections.append((name, b"".join(parts)))
+    sections.append((name, parts))
 
 
 def read_contents(file: SnapshotFile, followed: Mapping[str, type[PoolProtocol[Any]]]) -> Contents:
@@ -121,25 +119,18 @@ def read_contents(file: SnapshotFile, followed: Mapping[str, type[PoolProtocol[A
     Raises:
         SnapshotRefused: they are not what this version writes.
     """
-    # A hundred thousand new objects would set the collector off again and again, for nothing.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        pools = _decoded(file, _POOLS, list[Pool])
-        _share_names(pools)
-        states = {
-            record.pool: _state(file, record, followed)
-            for record in _decoded(file, _STATES, list[_StateRecord])
-        }
-        nameless = [
-            _nameless(file, record, followed)
-            for record in _decoded(file, _NAMELESS, list[_NamelessRecord])
-        ]
-        tokens = _decoded(file, _TOKENS, list[TokenRecord])
-        standing = _decoded(file, _STANDING, _Standing)
-    finally:
-        if collecting:
-            gc.enable()
+    pools = _decoded(file, _POOLS, list[Pool])
+    _share_names(pools)
+    states = {
+        record.pool: _state(file, record, followed)
+        for record in _decoded(file, _STATES, list[_StateRecord])
+    }
+    nameless = [
+        _nameless(file, record, followed)
+        for record in _decoded(file, _NAMELESS, list[_NamelessRecord])
+    ]
+    tokens = _decoded(file, _TOKENS, list[TokenRecord])
+    standing = _decoded(file, _STANDING, _Standing)
     return Contents(
         file.heading.block,
         pools,

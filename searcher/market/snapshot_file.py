@@ -18,7 +18,7 @@ import hashlib
 import mmap
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
@@ -42,6 +42,8 @@ _CHUNK: Final = 1 << 22
 _VERIFIERS: Final = 4
 
 Bytes: TypeAlias = bytes | memoryview
+Section: TypeAlias = tuple[str, Sequence[Bytes]]
+"""A name, and what stands under it: pieces that are written one after another."""
 
 
 class Cause(StrEnum):
@@ -81,7 +83,7 @@ class Heading(Struct, frozen=True, forbid_unknown_fields=True):
     schema: str
 
 
-class _Section(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Entry(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     name: str
     begin: int
     size: int
@@ -90,10 +92,10 @@ class _Section(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
 
 class _Index(Struct, frozen=True, forbid_unknown_fields=True):
     heading: Heading
-    sections: tuple[_Section, ...]
+    sections: tuple[_Entry, ...]
 
 
-def write(path: Path, heading: Heading, sections: Iterable[tuple[str, Bytes]]) -> int:
+def write(path: Path, heading: Heading, sections: Iterable[Section]) -> int:
     """Write a snapshot so that at every moment there is the whole file or none; return its size.
 
     It is written beside its place, brought to the disk, and then renamed.
@@ -114,18 +116,19 @@ def write(path: Path, heading: Heading, sections: Iterable[tuple[str, Bytes]]) -
     return size
 
 
-def _write_all(file: BinaryIO, heading: Heading, sections: Iterable[tuple[str, Bytes]]) -> int:
+def _write_all(file: BinaryIO, heading: Heading, sections: Iterable[Section]) -> int:
     file.write(bytes(_PREAMBLE.size))
     at, written = _PREAMBLE.size, []
-    for name, data in sections:
-        digest = hashlib.sha256()
-        view = _plain(data)
-        for begin in range(0, len(view), _CHUNK):
-            chunk = view[begin : begin + _CHUNK]
-            file.write(chunk)
-            digest.update(chunk)
-        written.append(_Section(name, at, len(view), digest.digest()))
-        at += len(view)
+    for name, pieces in sections:
+        digest, size = hashlib.sha256(), 0
+        for view in map(_plain, pieces):
+            for begin in range(0, len(view), _CHUNK):
+                chunk = view[begin : begin + _CHUNK]
+                file.write(chunk)
+                digest.update(chunk)
+            size += len(view)
+        written.append(_Entry(name, at, size, digest.digest()))
+        at += size
     index = msgspec.msgpack.encode(_Index(heading, tuple(written)))
     file.write(index)
     file.seek(0)
@@ -279,18 +282,18 @@ class SnapshotFile:
             raise self._refused(Cause.CORRUPTED, "its sections do not fill it")
         return index
 
-    def _known(self, name: str) -> _Section:
+    def _known(self, name: str) -> _Entry:
         section = self._sections.get(name)
         if section is None:
             raise self._refused(Cause.OTHER_VERSION, f"it has no section {name}")
         return section
 
     @contextlib.contextmanager
-    def _view(self, section: _Section) -> Iterator[memoryview]:
+    def _view(self, section: _Entry) -> Iterator[memoryview]:
         with memoryview(self._map) as whole, whole[section.begin :][: section.size] as view:
             yield view
 
-    def _is_sound(self, section: _Section) -> bool:
+    def _is_sound(self, section: _Entry) -> bool:
         digest = hashlib.sha256()
         with self._view(section) as view:
             for begin in range(0, len(view), _CHUNK):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -33,6 +34,7 @@ from searcher.market.snapshot_file import (
     SUFFIX,
     Cause,
     Heading,
+    Section,
     SnapshotFile,
     SnapshotRefused,
     prune,
@@ -212,8 +214,15 @@ class Snapshots:
     def _load(self, file: SnapshotFile, timestamp: int) -> None:
         """Verify the whole file before the market is given any of it."""
         file.verify()
-        contents = read_contents(file, self._market.followed())
-        self._market.take_up(contents, partial(read_memory, file), timestamp=timestamp)
+        # A million new objects would set the collector off again and again, for nothing.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            contents = read_contents(file, self._market.followed())
+            self._market.take_up(contents, partial(read_memory, file), timestamp=timestamp)
+        finally:
+            if collecting:
+                gc.enable()
 
     # ---- writing them
 
@@ -261,6 +270,7 @@ class Snapshots:
         copy.complete()
         contents = self._market.contents()
         sections = sections_of_copy(copy)
+        del copy  # its arrays go with the sections: see `_store`
         for _ in sections_of(contents, sections):
             await pace()
         path = self._folder / f"{head.number:012d}-{head.hash[2:14]}{SUFFIX}"
@@ -275,9 +285,10 @@ class Snapshots:
         )
         return path
 
-    def _store(self, path: Path, heading: Heading, sections: list[tuple[str, Any]]) -> int:
+    def _store(self, path: Path, heading: Heading, sections: list[Section]) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         size = write(path, heading, sections)
+        sections.clear()  # gives hundreds of megabytes back, which takes the loop's thread too long
         prune(self._folder, KEPT)
         return size
 

@@ -298,8 +298,8 @@ class Tripwire:
         """Return the last remembered block at which a pool agreed, or else the oldest one."""
         before = [ref for ref in self._recent if ref.number < block.number]
         agreed = self._agreed.get(number)
-        exact = [ref for ref in before if ref.number == agreed]
-        return (exact or before[:1] or [None])[0]
+        oldest = before[0] if before else None
+        return next((ref for ref in before if ref.number == agreed), oldest)
 
     async def _hold_to_balances(
         self, node: Node, block: BlockRef, held: Mapping[int, Any], doubtful: Sequence[int]

@@ -14,7 +14,7 @@ def main(path: Path) -> None:
         os.write(1, f"{number}\n".encode())
         block = BlockRef(number, "0x" + "00" * 32)
         heading = Heading("killed", 1, "", block, "", "")
-        write(path, heading, [("same", number.to_bytes(8, "big") * 100_000)])
+        write(path, heading, [("same", [number.to_bytes(8, "big") * 100_000])])
 
 
 if __name__ == "__main__":
