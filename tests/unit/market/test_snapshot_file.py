@@ -82,7 +82,7 @@ def test_any_flipped_byte_is_noticed(path):
     data = path.read_bytes()
     causes = set()
     # Every byte of the preamble and the index, and a good part of the others.
-    edges = [*range(200), *range(200, len(data) - 800, 17), *range(len(data) - 800, len(data))]
+    edges = [*range(200), *range(200, len(data) - 800, 41), *range(len(data) - 800, len(data))]
     for place in edges:
         spoiled = bytearray(data)
         spoiled[place] ^= 1 << place % 8
@@ -90,20 +90,25 @@ def test_any_flipped_byte_is_noticed(path):
     assert causes == {Cause.CORRUPTED, Cause.OTHER_VERSION, Cause.TRUNCATED}
 
 
-@settings(max_examples=300, deadline=None)
-@given(data=st.data())
-def test_any_byte_replaced_by_any_other_is_noticed(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("flip") / "a.snapshot"
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("written") / "a.snapshot"
     write(path, HEADING, SECTIONS)
-    raw = bytearray(path.read_bytes())
-    place = data.draw(st.integers(0, len(raw) - 1))
-    raw[place] = data.draw(st.integers(0, 255).filter(lambda byte: byte != raw[place]))
-    refused(path, bytes(raw))
+    return path, path.read_bytes()
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_byte_replaced_by_any_other_is_noticed(written, data):
+    path, sound = written
+    place = data.draw(st.integers(0, len(sound) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != sound[place]))
+    refused(path, sound[:place] + bytes([byte]) + sound[place + 1 :])
 
 
 def test_any_truncation_is_noticed(path):
     data = path.read_bytes()
-    for length in [*range(130), *range(130, len(data), 13), len(data) - 1]:
+    for length in [*range(130), *range(130, len(data), 31), len(data) - 1]:
         assert refused(path, data[:length]) is Cause.TRUNCATED
 
 
