@@ -106,6 +106,13 @@ class Intake:
             self._factories[factory] = (name, dex)
             pools.slow_down(factory)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something that logs do not tell."""
+        return bool(
+            self._volatile_pools or self._awaited or self._nameless or self._without_decimals
+        )
+
     # ---- announcements
 
     async def find(self, rpc: Node, head: BlockRef, *, not_before: int) -> None:

@@ -188,6 +188,7 @@ class _Wiring:
             tokens=self._chain.tokens,
             dexes=self._chain.dexes,
             discovery=self._chain.discovery,
+            following=self._chain.following,
         )
         simulator = self._simulator(sources.rpc)
         return ChainPipeline(
@@ -232,7 +233,12 @@ class _Wiring:
             stale_after_s=node.stale_after_ms / 1000,
         )
         assembler = BlockAssembler(
-            self._name, rpc, stream.heads, clock=self._clock, gap_depth=node.gap_depth
+            self._name,
+            rpc,
+            stream.heads,
+            clock=self._clock,
+            gap_depth=node.gap_depth,
+            reorg_depth=self._chain.following.reorg_depth,
         )
         network = networks().load(rules.network)
         wanted = self._chain.mempool.sources if node.pending != "off" else ()

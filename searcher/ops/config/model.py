@@ -23,6 +23,7 @@ from searcher.executor.settings import ExecutorSettings
 from searcher.market.settings import (
     DexSettings,
     DiscoverySettings,
+    FollowingSettings,
     SnapshotSettings,
     TokenSettings,
     TripwireSettings,
@@ -85,6 +86,9 @@ class ChainSettings(Settings):
     tokens: dict[str, TokenSettings] = knob(why="tokens by the names that other keys use")
     dexes: dict[str, DexSettings] = knob(why="deployments whose pools are searched, by name")
     discovery: DiscoverySettings = knob(DiscoverySettings(), why="which of their pools are taken")
+    following: FollowingSettings = knob(
+        FollowingSettings(), why="how they are kept up with the chain"
+    )
     snapshots: SnapshotSettings = knob(SnapshotSettings(), why="how a restart takes seconds")
     tripwire: TripwireSettings = knob(TripwireSettings(), why="what catches a market that drifts")
     simulation: SimulationSettings = knob(SimulationSettings(), why="what proves a plan")
