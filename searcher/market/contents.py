@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from msgspec import Struct
 
 from searcher.domain.events import BlockRef
 from searcher.domain.units import Address
-from searcher.market.protocol import Announcement, Pool
+from searcher.market.protocol import Announcement, Pool, Protocol
+from searcher.market.settings import DexSettings, DiscoverySettings, TokenSettings
+from searcher.market.snapshot_file import digest_of
+
+_HOW_NOT_WHICH: Final = {"log_range_blocks", "batch_calls", "rescan_blocks"}
+"""Settings of discovery that change how pools are looked for, and not which are found."""
 
 
 class Nameless(Struct):
@@ -37,3 +45,28 @@ class Contents(Struct, frozen=True):
     sound: set[Address]
     aside: dict[str, str]
     broken: dict[int, str]
+
+
+def followed_digest(
+    wrapped_native: Address,
+    tokens: Mapping[str, TokenSettings],
+    dexes: Mapping[str, DexSettings],
+    discovery: DiscoverySettings,
+    protocols: Mapping[str, Protocol[Any]],
+) -> str:
+    """Return a digest of what decides which pools are followed, and how they are drawn.
+
+    Args:
+        wrapped_native: a token that counts as named.
+        tokens: the others, by name.
+        dexes: the DEXes, by name.
+        discovery: how pools are looked for; a setting that is new counts until it is named above.
+        protocols: those of the DEXes, by name.
+    """
+    return digest_of(
+        wrapped_native,
+        {name: token.model_dump() for name, token in sorted(tokens.items())},
+        {name: dex.model_dump() for name, dex in sorted(dexes.items())},
+        discovery.model_dump(exclude=_HOW_NOT_WHICH),
+        {name: protocol.config.model_dump() for name, protocol in sorted(protocols.items())},
+    )

@@ -21,7 +21,7 @@ from searcher.domain.registry import Registry, did_you_mean
 from searcher.domain.units import Address, address
 from searcher.kernels.curves import COLUMNS, FloatArray
 from searcher.kernels.memory import ALIVE, FEE
-from searcher.market.contents import Contents
+from searcher.market.contents import Contents, followed_digest
 from searcher.market.decoding import MalformedLog
 from searcher.market.intake import Intake
 from searcher.market.journal import Journal
@@ -44,7 +44,6 @@ from searcher.market.settings import (
     FollowingSettings,
     TokenSettings,
 )
-from searcher.market.snapshot_file import digest_of
 from searcher.market.standing import Changes, MarketDelta, Standing
 from searcher.market.states import PieceMaker, States
 
@@ -52,8 +51,6 @@ _log = structlog.get_logger(__name__)
 
 _ROWS_TO_SPARE: Final = 1024
 """Rows beyond two a pool, for those of many tokens."""
-_HOW_NOT_WHICH: Final = ("log_range_blocks", "batch_calls", "rescan_blocks")
-"""Settings of discovery that change how pools are looked for, and not which are found."""
 
 
 class PoolView(Struct, frozen=True):
@@ -372,12 +369,8 @@ class Market:
 
     def configuration(self) -> str:
         """Return a digest of what decides which pools are followed, and how they are drawn."""
-        return digest_of(
-            self.wrapped_native,
-            {name: token.model_dump() for name, token in sorted(self._tokens.items())},
-            {name: dex.model_dump() for name, dex in sorted(self._dexes.items())},
-            self._discovery.model_dump(exclude=set(_HOW_NOT_WHICH)),
-            {name: p.config.model_dump() for name, p in sorted(self._protocol_of.items())},
+        return followed_digest(
+            self.wrapped_native, self._tokens, self._dexes, self._discovery, self._protocol_of
         )
 
     def contents(self) -> Contents:

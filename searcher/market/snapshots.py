@@ -292,12 +292,17 @@ class Snapshots:
         prune(self._folder, KEPT)
         return size
 
-    async def close(self) -> None:
-        """Let a snapshot under way end, and write the last one if that is configured."""
+    async def close(self, *, last: bool = True) -> None:
+        """Let a snapshot under way end.
+
+        Args:
+            last: whether to write the market as it is now, if that is configured; not when it is
+                in doubt.
+        """
         if self._writing is not None:
             await self._writing
         head = self._market.head
-        if self._settings.on_stop and head is not None and head != self._last:
+        if last and self._settings.on_stop and head is not None and head != self._last:
             await self.write()
 
     # ---- what they are of

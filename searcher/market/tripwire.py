@@ -78,7 +78,10 @@ class Watched(Protocol):
 
     chain: str
     head: BlockRef | None
-    pools: list[Pool]
+
+    @property
+    def pools(self) -> list[Pool]:
+        """Return all pools, by number."""
 
     def state(self, number: int) -> Any:
         """Return a pool's exact state."""
@@ -126,6 +129,12 @@ class Tripwire:
             dict(self._unchecked),
         )
 
+    def begin(self) -> None:
+        """Forget what was: the market was read, or taken up, anew."""
+        self._recent.clear()
+        self._agreed.clear()
+        self.on_block(())
+
     def on_block(self, changed: Iterable[int]) -> None:
         """Take note of the market's new head, and of the pools that its block changed."""
         head = self._market.head
@@ -137,7 +146,15 @@ class Tripwire:
         self._recent.append(head)
         self._sampler.changed(changed)
 
-    async def check(self) -> list[Finding]:
+    async def check(self) -> None:
+        """Look at a sample at the market's head; see `findings`.
+
+        Raises:
+            InvariantBroken: the node answered for another block again and again.
+        """
+        await self.findings()
+
+    async def findings(self) -> list[Finding]:
         """Read a sample again at the market's head, and set aside what differs.
 
         A check that is still under way makes this one pass: the node is slow enough then.

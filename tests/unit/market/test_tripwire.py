@@ -22,7 +22,7 @@ class Rig:
     def __init__(self, chain, market, **settings):
         self.chain, self.market = chain, market
         self.tripwire = Tripwire(market, chain, TripwireSettings(**{"pools": 100, **settings}))
-        self.tripwire.on_block(())
+        self.tripwire.begin()
 
     def apply(self, block):
         delta = self.market.apply(block)
@@ -33,7 +33,7 @@ class Rig:
         for act in acts:
             act()
         self.apply(self.chain.seal())
-        return await self.tripwire.check()
+        return await self.tripwire.findings()
 
     def searched(self, pool):
         return self.market.is_searched(self.market.number(pool))
@@ -83,7 +83,7 @@ async def test_a_log_that_the_market_missed_is_found(rig, name):
     assert await rig.block() == []
     rig.chain.swap(pool, 10**17, zero_for_one=True)
     rig.apply(replace(rig.chain.seal(), logs=()))
-    (finding,) = await rig.tripwire.check()
+    (finding,) = await rig.tripwire.findings()
     assert rig.market.pools[finding.pool].id == pool
     assert finding.drift is Drift.MISSED_LOG
     assert not rig.searched(pool)
@@ -99,7 +99,7 @@ async def test_a_missed_mint_is_found(rig):
     assert await rig.block() == []
     chain.mint(chain.pool, -6000, 6000, 10**18)
     rig.apply(replace(chain.seal(), logs=()))
-    (finding,) = await rig.tripwire.check()
+    (finding,) = await rig.tripwire.findings()
     assert finding.drift is Drift.MISSED_LOG
 
 
@@ -141,7 +141,7 @@ async def test_at_the_first_block_there_is_nothing_to_explain_with(rig):
     chain = rig.chain
     state = chain.states[chain.head.hash]
     state[chain.pair] = dataclasses.replace(state[chain.pair], reserves=(7, 7))
-    (finding,) = await rig.tripwire.check()
+    (finding,) = await rig.tripwire.findings()
     assert finding.drift is Drift.UNEXPLAINED
     assert not rig.searched(chain.pair)
 
@@ -255,7 +255,7 @@ async def test_a_branch_that_the_market_never_left_is_found(rig):
     block = chain.seal()
     # A market that took no notice: the next block of the new branch is applied on the old one.
     rig.apply(replace(block, header=replace(block.header, parent_hash=orphan.hash)))
-    (finding,) = await rig.tripwire.check()
+    (finding,) = await rig.tripwire.findings()
     assert rig.market.pools[finding.pool].id == chain.pair
     assert finding.drift is Drift.UNHANDLED_REORG
 
@@ -265,7 +265,7 @@ async def test_what_differs_on_a_block_that_is_gone_is_looked_at_again(rig):
     chain.swap(chain.pair, 10**17, zero_for_one=True)
     rig.apply(replace(chain.seal(), logs=()))
     chain.headers[-1] = replace(chain.headers[-1], hash="0x" + "ab" * 32)
-    assert await rig.tripwire.check() == []
+    assert await rig.tripwire.findings() == []
     assert rig.statistics.unchecked == {"reorganised meanwhile": 1}
     assert rig.searched(chain.pair)
 
@@ -291,9 +291,9 @@ async def test_the_time_of_a_block_is_bounded():
 
 
 async def test_one_check_at_a_time(rig):
-    first = asyncio.create_task(rig.tripwire.check())
+    first = asyncio.create_task(rig.tripwire.findings())
     await asyncio.sleep(0)
-    assert await rig.tripwire.check() == []
+    assert await rig.tripwire.findings() == []
     assert rig.statistics.unchecked == {"the last check still runs": 1}
     assert await first == []
 
