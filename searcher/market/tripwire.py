@@ -296,11 +296,11 @@ class Tripwire:
         self, number: int, since: BlockRef, replayed: Any, found: Any, logs: Sequence[Log]
     ) -> Finding:
         """Say which of the causes fits what the node's logs make of the pool since a block."""
-        agreed = self._agreed.get(number) == since.number
+        if self._agreed.get(number) == since.number and not logs:
+            # Whatever the node says of that block by now: it said then what is held.
+            why = f"it emitted nothing since block {since.number}, at which it agreed"
+            return Finding(number, Drift.SILENT_CHANGE, why)
         if replayed is None:
-            if agreed and not logs:
-                why = f"it emitted nothing since block {since.number}, at which it agreed"
-                return Finding(number, Drift.SILENT_CHANGE, why)
             why = f"its state at block {since.number} cannot be read any more"
             return Finding(number, Drift.UNEXPLAINED, why)
         if not self._agrees(number, found, replayed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from searcher.chains.blocks import logs_bloom
 from searcher.domain.units import Hash32, keccak256
 from tests.unit.market.world import World, data, selector, word
 
@@ -25,12 +26,14 @@ class Chain(World):
         if method == "eth_getBlockByNumber":
             number = int(params[0], 16)
             return self.block(self.headers[number]) if number < len(self.headers) else None
+        if method == "eth_getLogs" and "blockHash" in params[0]:
+            return self._logs_of_block(params[0]["blockHash"])
         if method == "eth_getLogs" and isinstance(params[0]["address"], str):
             return self._logs_of_one(**params[0])
         return await super().call(method, params)
 
     async def batch_settled(self, calls):
-        if calls and calls[0][0] == "eth_getBlockByNumber":
+        if calls and calls[0][0] in {"eth_getBlockByNumber", "eth_getLogs"}:
             return [await self.call(*call) for call in calls]
         return await super().batch_settled(calls)
 
@@ -44,7 +47,21 @@ class Chain(World):
             "gasLimit": hex(header.gas_limit),
             "gasUsed": hex(header.gas_used),
             "miner": header.coinbase,
+            "logsBloom": f"0x{logs_bloom(self.sealed[header.number]):0512x}",
         }
+
+    def _logs_of_block(self, block_hash):
+        (number,) = [header.number for header in self.headers if header.hash == block_hash]
+        return [
+            {
+                "address": log.address,
+                "topics": list(log.topics),
+                "data": log.data,
+                "logIndex": hex(log.log_index),
+                "blockHash": block_hash,
+            }
+            for log in self.sealed[number]
+        ]
 
     def _header(self, number, parent):
         self.made += 1
