@@ -81,12 +81,13 @@ class FakePool:
         return SPACINGS[self.fee_pips]
 
 
-def make_market(**discovery):
+def make_market(dexes=None, **discovery):
+    """A market of the world's DEXes, or of others given as tables."""
     return Market(
         CHAIN,
         wrapped_native=WETH,
         tokens=TOKENS,
-        dexes=DEXES,
+        dexes={name: DexSettings(**dex) for name, dex in dexes.items()} if dexes else DEXES,
         discovery=DiscoverySettings(**discovery),
     )
 
