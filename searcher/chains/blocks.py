@@ -135,6 +135,30 @@ def logs_bloom(logs: Iterable[Log]) -> int:
     return bloom
 
 
+def complete_logs(head: Head, raw_logs: Any) -> tuple[Log, ...]:
+    """Return a block's logs from a node's answer, complete.
+
+    They are taken for complete when all name this block, are numbered from 0 without a gap, and
+    make up exactly the bloom filter that the header, and so its hash, commits to. What that cannot
+    show is an answer cut off behind a log after which every address and topic repeats.
+
+    Raises:
+        Unproven: they are not.
+    """
+    try:
+        if any(raw["blockHash"].lower() != head.header.hash for raw in raw_logs):
+            raise Unproven("foreign_block")
+        logs = tuple(map(parse_log, raw_logs))
+        bloom = logs_bloom(logs)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Unproven("malformed") from error
+    if any(log.log_index != i for i, log in enumerate(logs)):
+        raise Unproven("log_missing")
+    if bloom != head.logs_bloom:
+        raise Unproven("bloom_differs")
+    return logs
+
+
 @lru_cache(maxsize=1 << 14)
 def _bloom_bits(item: str) -> int:
     digest = keccak256(bytes.fromhex(item[2:]))
@@ -149,7 +173,7 @@ class _Superseded(Exception):
     """A newer head waits: what was being asked for may have been reorganised away."""
 
 
-class _Unproven(Exception):
+class Unproven(Exception):
     """An answer that does not prove itself; its text is the cause it is counted under."""
 
 
@@ -305,35 +329,19 @@ class BlockAssembler:
         wanted = child.header.parent_hash
         raw = await self._rpc.call("eth_getBlockByHash", [wanted, False])
         if raw is None:
-            raise _Unproven("unknown_block")
+            raise Unproven("unknown_block")
         try:
             head = parse_head(raw, child.received_ns)
         except (ValueError, AttributeError) as error:
-            raise _Unproven("malformed") from error
+            raise Unproven("malformed") from error
         if head.header.hash != wanted or head.header.number != child.header.number - 1:
-            raise _Unproven("foreign_block")
+            raise Unproven("foreign_block")
         return head
 
     async def _logs(self, head: Head) -> tuple[Log, ...]:
-        """Return the block's logs, complete.
-
-        They are taken for complete when all name this block, are numbered from 0 without a gap, and
-        make up exactly the bloom filter that the header, and so its hash, commits to. What that
-        cannot show is an answer cut off behind a log after which every address and topic repeats.
-        """
+        """Return the block's logs, complete."""
         raw_logs = await self._rpc.call("eth_getLogs", [{"blockHash": head.header.hash}])
-        try:
-            if any(raw["blockHash"].lower() != head.header.hash for raw in raw_logs):
-                raise _Unproven("foreign_block")
-            logs = tuple(map(parse_log, raw_logs))
-            bloom = logs_bloom(logs)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise _Unproven("malformed") from error
-        if any(log.log_index != i for i, log in enumerate(logs)):
-            raise _Unproven("log_missing")
-        if bloom != head.logs_bloom:
-            raise _Unproven("bloom_differs")
-        return logs
+        return complete_logs(head, raw_logs)
 
     async def _insist(self, ask: Callable[[Head], Awaitable[T]], head: Head) -> T:
         """Ask until the answer proves itself, however long the node is away.
@@ -346,7 +354,7 @@ class BlockAssembler:
         while True:
             try:
                 return await ask(head)
-            except _Unproven as unproven:
+            except Unproven as unproven:
                 cause, words = str(unproven), ""
             except (Retryable, Rejected) as refused:
                 cause, words = type(refused).__name__, str(refused)

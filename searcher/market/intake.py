@@ -10,11 +10,12 @@ from itertools import islice
 from typing import Any, Final
 
 import structlog
-from msgspec import Struct
+from msgspec.structs import replace
 
 from searcher.domain.errors import Misconfigured, Rejected, Retryable
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.units import Address
+from searcher.market.contents import Contents, Nameless
 from searcher.market.decoding import MalformedLog
 from searcher.market.discovery import announcements, factories_of
 from searcher.market.journal import Journal
@@ -31,19 +32,11 @@ _log = structlog.get_logger(__name__)
 
 DECIMALS: Final = "0x313ce567"
 NOT_READ: Final = "volatile fields not read"
+NOT_THERE_YET: Final = "not read yet"
 _READ_AT_ONCE: Final = 4096
 """Pools whose states are Python objects at the same time, while they are read."""
 _ATTEMPTS: Final = 8
 """Blocks in which a pool of unknown tokens is read again, before it is given up."""
-
-
-class _Nameless(Struct):
-    """A pool that was announced without its tokens."""
-
-    dex: str
-    protocol: str
-    announcement: Announcement
-    attempts: int = 0
 
 
 class Intake:
@@ -100,7 +93,7 @@ class Intake:
         self._volatile_pools: list[int] = []
         self._refreshed: dict[int, int] = {}
         self._awaited: dict[int, None] = {}
-        self._nameless: dict[str, _Nameless] = {}
+        self._nameless: dict[str, Nameless] = {}
         self._factories: dict[Address, tuple[str, DexSettings]] = {}
         for name, dex in dexes.items():
             protocols[dex.protocol].check(name, dex)
@@ -154,7 +147,7 @@ class Intake:
                 if not again:
                     self.not_followed[f"{name}: a pool announced twice"] += 1
             elif not said.tokens:
-                self._wait_for(_Nameless(name, dex.protocol, said))
+                self._wait_for(Nameless(name, dex.protocol, said))
                 self._journal.note(partial(self._forget_nameless, said.id))
             else:
                 self.add(name, dex.protocol, said, said.tokens)
@@ -201,7 +194,7 @@ class Intake:
             self._volatile_pools.append(number)
         if state is None:
             self._awaited[number] = None
-            self._standing.mark(self._standing.unread, number, "not read yet")
+            self._standing.mark(self._standing.unread, number, NOT_THERE_YET)
         else:
             self._states.put(number, state)
             if volatile:
@@ -267,6 +260,41 @@ class Intake:
         self._standing.mark(self._standing.broken, number, "")
         self._standing.mark(self._standing.unread, number, "")
         self._standing.changes.rows.update(self._pools.rows_of(number))
+
+    # ---- as a value
+
+    def awaited(self) -> list[int]:
+        """Return the pools still to be read, by number."""
+        return list(self._awaited)
+
+    def nameless(self) -> list[Nameless]:
+        """Return copies of the pools that were announced without their tokens."""
+        return [replace(each) for each in self._nameless.values()]
+
+    def resume(self, contents: Contents) -> None:
+        """Wait for what another market waited for, which held the same pools.
+
+        Values of a block are not known: their pools are out of the search until they are read.
+        """
+        self._decimals.update(contents.decimals)
+        self._without_decimals = {
+            token: None
+            for token in self._pools.rows_of_token
+            if token not in self._decimals and token not in contents.aside
+        }
+        for number in contents.broken:
+            self._pools.set_family(number, FROZEN)
+        moving = {name for name, protocol in self._protocol_of.items() if protocol.volatile}
+        self._volatile_pools = [
+            number for number, pool in enumerate(contents.pools) if pool.protocol in moving
+        ]
+        for number in self._volatile_pools:
+            self._standing.mark(self._standing.unread, number, NOT_READ)
+        for number in contents.awaited:
+            self._awaited[number] = None
+            self._standing.mark(self._standing.unread, number, NOT_THERE_YET)
+        for each in contents.nameless:
+            self._wait_for(each)
 
     async def _read_decimals(self, rpc: Node, head: BlockRef) -> None:
         unknown = list(self._without_decimals)
@@ -342,7 +370,7 @@ class Intake:
                 why = f"{NOT_READ}: {error}"
         self._standing.mark(self._standing.unread, number, why)
 
-    def _take_nameless(self, each: _Nameless, state: Any) -> None:
+    def _take_nameless(self, each: Nameless, state: Any) -> None:
         """Take in a pool that was announced without its tokens, if it could be read."""
         each.attempts += 1
         if isinstance(state, str):
@@ -364,7 +392,7 @@ class Intake:
     def _forget_nameless(self, pool_id: str) -> None:
         self._nameless.pop(pool_id, None)
 
-    def _wait_for(self, each: _Nameless) -> None:
+    def _wait_for(self, each: Nameless) -> None:
         self._nameless[each.announcement.id] = each
 
     def _reads(self, number: int) -> Reads[Any]:

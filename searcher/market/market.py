@@ -6,7 +6,7 @@ One writer, the chain's pipeline. A block is applied whole or not at all, and ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeGuard
 
@@ -20,7 +20,8 @@ from searcher.domain.ports import TokenProof
 from searcher.domain.registry import Registry, did_you_mean
 from searcher.domain.units import Address, address
 from searcher.kernels.curves import COLUMNS, FloatArray
-from searcher.kernels.memory import FEE
+from searcher.kernels.memory import ALIVE, FEE
+from searcher.market.contents import Contents, followed_digest
 from searcher.market.decoding import MalformedLog
 from searcher.market.intake import Intake
 from searcher.market.journal import Journal
@@ -48,14 +49,8 @@ from searcher.market.states import PieceMaker, States
 
 _log = structlog.get_logger(__name__)
 
-DECIMALS: Final = "0x313ce567"
-NOT_READ: Final = "volatile fields not read"
-_READ_AT_ONCE: Final = 4096
-"""Pools whose states are Python objects at the same time, while they are read."""
 _ROWS_TO_SPARE: Final = 1024
 """Rows beyond two a pool, for those of many tokens."""
-_ATTEMPTS: Final = 8
-"""Blocks in which a pool of unknown tokens is read again, before it is given up."""
 
 
 class PoolView(Struct, frozen=True):
@@ -117,6 +112,7 @@ class Market:
         self.wrapped_native = wrapped_native
         self.head: BlockRef | None = None
         self._tokens = dict(tokens)
+        self._dexes = dict(dexes)
         self._discovery = discovery or DiscoverySettings()
         self._following = following or FollowingSettings()
         self._protocol_of = {
@@ -365,6 +361,74 @@ class Market:
             self._malformed[text] += 1
         self._intake.set_broken(number, text, quietly=pending)
 
+    # ---- as a value
+
+    def followed(self) -> Mapping[str, type[Protocol[Any]]]:
+        """Return the protocols of its DEXes by name."""
+        return {name: type(protocol) for name, protocol in self._protocol_of.items()}
+
+    def configuration(self) -> str:
+        """Return a digest of what decides which pools are followed, and how they are drawn."""
+        return followed_digest(
+            self.wrapped_native, self._tokens, self._dexes, self._discovery, self._protocol_of
+        )
+
+    def contents(self) -> Contents:
+        """Return what it holds beside its arrays, in containers of the caller's own.
+
+        Raises:
+            InvariantBroken: it was not read yet.
+        """
+        return Contents(
+            head=self._require_head(),
+            pools=list(self.pools),
+            states=self._states.structs(),
+            awaited=self._intake.awaited(),
+            nameless=self._intake.nameless(),
+            decimals=dict(self._decimals),
+            sound=set(self._standing.sound),
+            aside=dict(self._standing.aside),
+            broken=dict(self._standing.broken),
+        )
+
+    def take_up(
+        self, contents: Contents, fill: Callable[[MarketMemory], None], *, timestamp: int
+    ) -> None:
+        """Hold these contents, and the arrays that `fill` writes, instead of nothing.
+
+        Values that are read for each block are not known: their pools are out of the search until
+        `refresh_volatile` has read them. No block can be taken back.
+
+        Args:
+            contents: what `contents` returned.
+            fill: writes the arrays that belong to it into the empty memory.
+            timestamp: that of its head, in seconds.
+
+        Raises:
+            InvariantBroken: it holds something already.
+        """
+        if self.pools or self.head is not None:
+            raise InvariantBroken(
+                f"the market of {self.chain} holds {len(self.pools)} pools: a snapshot is taken up"
+                " by an empty one"
+            )
+        fill(self.memory)
+        families = {name: self._routes.family(name) for name in self._protocol_of}
+        self._pools.resume(contents.pools, self._protocol_of, families)
+        self._states.block = QuoteBlock(contents.head.number + 1, timestamp)
+        self._states.resume(contents.states)
+        self._standing.resume(contents.sound, contents.aside, contents.broken)
+        self._intake.resume(contents)
+        self._standing.changes = Changes()
+        self.head = contents.head
+
+    def whole(self) -> MarketDelta:
+        """Return a delta as if everything had just come: for who begins to follow the market."""
+        self._standing.changes = Changes()
+        rows = len(self.rows)
+        searched = np.flatnonzero(self.memory.real[:rows, ALIVE])
+        return MarketDelta(self._require_head(), tuple(range(rows)), tuple(searched.tolist()))
+
     # ---- what is searched
 
     def set_aside(self, token_or_pool: str, reason: str) -> None:
@@ -469,6 +533,10 @@ class Market:
     def protocol_of(self, number: int) -> FollowedProtocol[Any]:
         """Return a pool's protocol."""
         return self._protocol_of[self.pools[number].protocol]
+
+    def is_searched(self, number: int) -> bool:
+        """Return whether any row of a pool is searched."""
+        return not all(map(self.why_not, self.rows_of(number)))
 
     def row(self, pool_id: str) -> int | None:
         """Return a pool's first row, if it is followed."""

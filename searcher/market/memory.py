@@ -84,9 +84,17 @@ class Slots:
 
     def __init__(self, name: str, room: int) -> None:
         self._name = name
-        self._room = room
+        self.room = room
         self._free: dict[int, list[int]] = {}
         self.used = 0
+
+    def free(self) -> dict[int, list[int]]:
+        """Return a copy of the places that were given back, by size."""
+        return {size: list(places) for size, places in self._free.items() if places}
+
+    def resume(self, used: int, free: dict[int, list[int]]) -> None:
+        """Stand where another arena stood: what it had used, and what was free of that."""
+        self.used, self._free = used, free
 
     def take(self, size: int) -> Taken:
         """Return where a slot for at least `size` begins, and how much it holds.
@@ -97,7 +105,7 @@ class Slots:
         room = max(_LEAST_SLOT, 1 << (size - 1).bit_length()) if size else _LEAST_SLOT
         if free := self._free.get(room):
             return Taken(free.pop(), room, again=True)
-        if self.used + room > self._room:
+        if self.used + room > self.room:
             raise InvariantBroken(
                 f"the market's arena of {self._name} is full at {self.used}: raise most_pools"
             )
@@ -149,7 +157,7 @@ class MarketMemory:
         self.edges_of: IntArray = reserve((layout.MOST_SPACINGS, 2), np.int64)
         self.tick_slots = Slots("ticks", ticks)
         self.piece_slots = Slots("pieces", pieces)
-        self._edges_used = 0
+        self.edges_used = 0
         self._tables: OrderedDict[int, tuple[int, TickTable]] = OrderedDict()
         self._table: IntArray = np.zeros(layout.SLOTS, np.int64)
         self._table[layout.ROWS] = most_rows
@@ -157,25 +165,35 @@ class MarketMemory:
         self._table[layout.PIECES_ROOM] = pieces
         self._table[layout.EDGES_ROOM] = _EDGES_ROOM
         self._table[layout.UNDO_ROOM] = len(self.undo)
-        for place, array in (
-            (layout.EXACT, self.exact),
-            (layout.SHAPE, self.shape),
-            (layout.REAL, self.real),
-            (layout.RATE, self.rate),
-            (layout.TICKS, self.ticks),
-            (layout.WORDS, self.words),
-            (layout.GROSS, self.gross),
-            (layout.BOUNDS, self.bounds),
-            (layout.DEPTHS, self.depths),
-            (layout.PIECES, self.pieces),
-            (layout.EDGES, self.edges),
-            (layout.EDGES_OF, self.edges_of),
-            (layout.UNDO, self.undo),
-            (layout.STAMPS, self.stamps),
-        ):
-            self._table[place] = array.ctypes.data
+        for name, array in {**self.arrays(), "undo": self.undo, "stamps": self.stamps}.items():
+            self._table[getattr(layout, name.upper())] = array.ctypes.data
         self.table = int(self._table.ctypes.data)
         """What kernels are given; valid as long as this object lives."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return by name, whole, the arrays that hold what pools hold."""
+        return {
+            "exact": self.exact,
+            "shape": self.shape,
+            "real": self.real,
+            "rate": self.rate,
+            "ticks": self.ticks,
+            "words": self.words,
+            "gross": self.gross,
+            "bounds": self.bounds,
+            "depths": self.depths,
+            "pieces": self.pieces,
+            "edges": self.edges,
+            "edges_of": self.edges_of,
+        }
+
+    def parts(self) -> dict[str, NDArray[Any]]:
+        """Return the used part of each of these; what lies behind was never written."""
+        rows, ticks, pieces = self.rows, self.tick_slots.used, self.piece_slots.used
+        used = {"exact": 2 * rows, "shape": rows, "real": rows, "rate": 2 * rows}
+        used |= {"ticks": ticks, "words": 2 * ticks, "gross": ticks, "bounds": ticks}
+        used |= {"depths": ticks, "pieces": pieces, "edges": self.edges_used}
+        return {name: array[: used.get(name)] for name, array in self.arrays().items()}
 
     def number(self, place: int) -> int:
         """Return a number of the table: one of the layout's sizes or counters."""
@@ -294,12 +312,12 @@ class MarketMemory:
         if not spacing or self.edges_of[spacing, 1]:
             return
         size = 2 * words_of_edges(spacing)
-        if self._edges_used + size > _EDGES_ROOM:
+        if self.edges_used + size > _EDGES_ROOM:
             raise InvariantBroken("the market's arena of word edges is full")
-        first = self._edges_used
+        first = self.edges_used
         write_edges(spacing, self.edges[first : first + size])
         self.edges_of[spacing] = first, size
-        self._edges_used += size
+        self.edges_used += size
 
     def write_product(self, row: int, reserve0: int, reserve1: int, fee_pips: int) -> None:
         """Write a constant product's integers; `kernels.hops.write_image` makes them visible."""

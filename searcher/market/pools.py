@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any, Final
 
@@ -64,19 +65,44 @@ class Pools:
 
     def add(self, pool: Pool, protocol: FollowedProtocol[Any], family: int) -> int:
         """Add a pool with an empty row for each pair of its tokens; return its number."""
-        number, memory = len(self.pools), self._memory
-        self.pools.append(pool)
-        self._first_row.append(memory.rows)
+        memory, first = self._memory, self._memory.rows
         swap_gas = protocol.swap_gas(_NO_QUOTE)
         crossing_gas = protocol.swap_gas(_ONE_CROSSING) - swap_gas
-        for place0, place1 in combinations(range(len(pool.tokens)), 2):
+        number = self._know(pool, protocol, family, first)
+        for _ in range(first, len(self.rows)):
             row = memory.add()
             memory.shape[row, KIND] = protocol.kind
             memory.set_gas(row, swap_gas, crossing_gas)
-            pair = Row(number, pool.tokens[place0], pool.tokens[place1], place0, place1)
-            self.rows.append(pair)
-            for token in pair[1:3]:
-                self.rows_of_token.setdefault(token, []).append(row)
+        return number
+
+    def resume(
+        self,
+        pools: Iterable[Pool],
+        protocols: Mapping[str, FollowedProtocol[Any]],
+        families: Mapping[str, int],
+    ) -> None:
+        """Know pools whose rows lie in the memory already, in this order.
+
+        Args:
+            pools: all of them, by number.
+            protocols: by name.
+            families: how their logs are applied, by protocol.
+        """
+        for pool in pools:
+            name = pool.protocol
+            self._know(pool, protocols[name], families[name], len(self.rows))
+
+    def _know(self, pool: Pool, protocol: FollowedProtocol[Any], family: int, first: int) -> int:
+        """Give a pool its number, and its pairs of tokens the rows from `first` on."""
+        number, tokens = len(self.pools), pool.tokens
+        self.pools.append(pool)
+        self._first_row.append(first)
+        row = first
+        for place0, place1 in combinations(range(len(tokens)), 2):
+            self.rows.append(Row(number, tokens[place0], tokens[place1], place0, place1))
+            self.rows_of_token.setdefault(tokens[place0], []).append(row)
+            self.rows_of_token.setdefault(tokens[place1], []).append(row)
+            row += 1
         self.set_family(number, family)
         if pool.id != pool.address:
             self.slow_down(pool.address)

@@ -84,6 +84,13 @@ class Standing:
         self._memory = memory
         self._journal = journal
 
+    def resume(self, sound: set[Address], aside: dict[str, str], broken: dict[int, str]) -> None:
+        """Know what was known against pools whose rows lie in the memory already."""
+        self.sound, self.aside, self.broken = sound, aside, broken
+        for token in self._pools.rows_of_token:
+            self.meet(token)
+        self.topology += 1
+
     def why_not(self, row: int) -> str:
         """Return why a row is not searched, or an empty text."""
         number, token0, token1, *_ = self._pools.rows[row]

@@ -55,6 +55,15 @@ class States:
         self._volatile: dict[int, Mapping[str, Any]] = {}
         self._loaded: dict[int, tuple[int, Any]] = {}
 
+    def structs(self) -> dict[int, Any]:
+        """Return a copy of the states that no array holds, by the pool's number."""
+        return dict(self._structs)
+
+    def resume(self, structs: dict[int, Any]) -> None:
+        """Hold the states of pools whose images lie in the memory already."""
+        for number, state in structs.items():
+            self._replace(number, state)
+
     def get(self, number: int) -> Any:
         """Return a pool's state; None when it was not read yet."""
         pool = self._pools.pools[number]

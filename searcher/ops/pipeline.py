@@ -32,9 +32,12 @@ from searcher.domain.ports import Journal, TokenProver
 from searcher.domain.units import Address, Hash32
 from searcher.executor.encoder import encode
 from searcher.market.market import Market
+from searcher.market.snapshots import Snapshots
 from searcher.market.standing import MarketDelta, joined
+from searcher.market.tripwire import Tripwire
 from searcher.opportunities.scanner import Scanner
 from searcher.ops.carrier import Carrier
+from searcher.ops.warm_start import WarmStart
 from searcher.simulation.simulator import Simulator
 
 _log = structlog.get_logger(__name__)
@@ -125,6 +128,8 @@ class ChainPipeline:
         last_target: no plan is made for a later block, and the run ends when those up to it are
             settled.
         final_after_blocks: how many blocks on top make an outcome final.
+        snapshots: what the market begins from, and is put down in; None for neither.
+        tripwire: checks the market against the node; None for no checks.
     """
 
     def __init__(
@@ -146,6 +151,8 @@ class ChainPipeline:
         operator: Address | None,
         last_target: int | None = None,
         final_after_blocks: int = 0,
+        snapshots: Snapshots | None = None,
+        tripwire: Tripwire | None = None,
     ) -> None:
         self.chain = chain
         self.ready = asyncio.Event()
@@ -164,6 +171,11 @@ class ChainPipeline:
         self._operator = operator
         self._last_target = last_target
         self._final_after = final_after_blocks
+        self._snapshots = snapshots
+        self._tripwire = tripwire
+        self._warm_start = (
+            WarmStart(market, snapshots, sources.rpc, clock) if snapshots is not None else None
+        )
         self._context: BlockContext | None = None
         self._state = "starting"
         self._first_target = 0
@@ -245,6 +257,8 @@ class ChainPipeline:
             await asyncio.gather(*late, return_exceptions=True)
         if self._carrier is not None:
             await self._carrier.close()
+        if self._snapshots is not None:
+            await self._snapshots.close(last=self._state != "broken")
 
     # ---- blocks
 
@@ -282,8 +296,12 @@ class ChainPipeline:
         self._look_at_all(received_ns)
 
     async def _stand_on(self, header: BlockHeader) -> MarketDelta:
-        read = self._market.bootstrap if self._market.head is None else self._market.rebuild
-        delta = await read(self._sources.rpc, header.ref, timestamp=header.timestamp)
+        delta = await self._warm_start.stand_on(header) if self._warm_start is not None else None
+        if delta is None:
+            read = self._market.bootstrap if self._market.head is None else self._market.rebuild
+            delta = await read(self._sources.rpc, header.ref, timestamp=header.timestamp)
+        if self._tripwire is not None:
+            self._tripwire.begin()
         delta = joined(delta, *await self._prove_tokens(header))
         self._context = self._next_context(header)
         return delta
@@ -335,9 +353,20 @@ class ChainPipeline:
         deltas += await self._prove_tokens(block.header)
         found = self._scanner.on_block(joined(*deltas), context, block.received_ns)
         self._pursue_all(found)
+        self._watch_over(deltas)
         await self._renew_waiting(block)
         if self._carrier is not None:
             await self._carrier.settle(block)
+
+    def _watch_over(self, deltas: Sequence[MarketDelta]) -> None:
+        """Check a part of the market against the node, and put it down when it is time."""
+        if self._tripwire is not None:
+            rows = {row for delta in deltas for row in delta.rows}
+            known = self._market.rows
+            self._tripwire.on_block({known[row].pool for row in rows if row < len(known)})
+            self._spawn(self._tripwire.check())
+        if self._snapshots is not None:
+            self._snapshots.on_block()
 
     async def _on_reorganised(self, event: ChainReorganised) -> None:
         """Take the market back to where the branches part, or read it anew on the new head.

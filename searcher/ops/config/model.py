@@ -24,7 +24,9 @@ from searcher.market.settings import (
     DexSettings,
     DiscoverySettings,
     FollowingSettings,
+    SnapshotSettings,
     TokenSettings,
+    TripwireSettings,
 )
 from searcher.mempool.settings import MempoolSettings
 from searcher.ops.config.loader import Conflict, Layout, Loaded, Scope, load
@@ -87,6 +89,8 @@ class ChainSettings(Settings):
     following: FollowingSettings = knob(
         FollowingSettings(), why="how they are kept up with the chain"
     )
+    snapshots: SnapshotSettings = knob(SnapshotSettings(), why="how a restart takes seconds")
+    tripwire: TripwireSettings = knob(TripwireSettings(), why="what catches a market that drifts")
     simulation: SimulationSettings = knob(SimulationSettings(), why="what proves a plan")
     executor: ExecutorSettings | None = knob(
         None, why="our contract; without it plans are found but neither proved nor sent"

@@ -198,7 +198,12 @@ class World:
         self.sealed.append(tuple(self.logs))
         self.logs = []
         self.states[header.hash] = {a: dataclasses.replace(p) for a, p in self.pools.items()}
-        return BlockApplied(CHAIN, header, self.sealed[-1], received_ns=1, at_ns=2)
+        return self.applied(header, self.sealed[-1])
+
+    @staticmethod
+    def applied(header, logs):
+        """A block as it comes from the chain."""
+        return BlockApplied(CHAIN, header, logs, received_ns=1, at_ns=2)
 
     def pending(self, act, *, succeeded=True):
         """Run actions as a pending transaction would on the head: logs come out, nothing stays."""
