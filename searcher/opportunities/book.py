@@ -50,6 +50,9 @@ class Scope(Struct, frozen=True):
     tokens_allowed: frozenset[Address]
     tokens_denied: frozenset[Address]
     max_cycles: int
+    splits: bool = True
+    further_hops_most: int = 0
+    only_executable: bool = True
 
     def allows(self, pool: Iterable[str], tokens: Iterable[Address]) -> bool:
         """Return whether a pool, under any of its names, and its tokens may be used."""
@@ -335,7 +338,7 @@ class CycleBook:
         )
         for place, token in enumerate(self.scope.starts):
             given = None if values is None else values.get(token)
-            self._limits[place, layout.VALUE] = self._value(token) if given is None else given
+            self._limits[place, layout.VALUE] = self.value(token) if given is None else given
 
     def refresh_all(self) -> None:
         """Bring every group's best rate up to date with the market."""
@@ -384,7 +387,7 @@ class CycleBook:
             found.append(Candidate(edges, token, size, worth, int(gas), amounts[1:]))
         return sorted(found, key=lambda candidate: -candidate.worth_wei)
 
-    def _value(self, token: Address) -> float:
+    def value(self, token: Address) -> float:
         """Return wei of wrapped native per smallest unit, at the marginal rates."""
         if token == self._native:
             return 1.0

@@ -17,6 +17,7 @@ from searcher.market.market import Market
 from searcher.market.protocol import Quote, QuoteBlock
 from searcher.opportunities.book import CycleBook
 from searcher.opportunities.settings import CycleSettings
+from searcher.opportunities.split_search import Split
 from searcher.opportunities.strategy import Candidate, Route
 
 Refine: TypeAlias = Callable[..., tuple[int, Sequence[Quote]]]
@@ -48,11 +49,12 @@ class Evaluator:
         refine: Refine | None = None,
     ) -> None:
         self._market = market
-        self._block = block
+        self.block = block
         self._book = book
         self._config = config
-        self._gas_price_wei = gas_price_wei
+        self.gas_price_wei = gas_price_wei
         self._refine = refine
+        self.overhead_gas = config.overhead_gas
         self.least_profit_wei = int(config.least_profit_gwei * WEI_PER_GWEI)
 
     def confirm(self, candidate: Candidate) -> Route | None:
@@ -64,23 +66,40 @@ class Evaluator:
         if not hops:
             return None
         profit = hops[-1].amount_out - hops[0].amount_in
+        gas += self.overhead_gas
+        return self._route(hops, candidate.start, profit, self._rows(candidate.edges), gas)
+
+    def confirm_split(self, split: Split, start: Address) -> Route | None:
+        """Return the route of a joint trade that gains `start`, or None when it does not pay.
+
+        One without a swap that sells `start` only changes other tokens round: no plan begins so.
+        """
+        hops = [self._hop(leg.edge, leg.amount_in, leg.amount_out) for leg in split.legs]
+        hops.sort(key=lambda hop: hop.token_in != start)  # stable: it is there from the beginning
+        if hops[0].token_in != start:
+            return None
+        rows = self._rows([leg.edge for leg in split.legs])
+        return self._route(hops, start, split.gains[start], rows, split.gas)
+
+    def _route(
+        self, hops: Sequence[Hop], start: Address, profit: int, rows: frozenset[int], gas: int
+    ) -> Route | None:
+        """Return swaps with the conversion of their profit, or None when both do not pay."""
         if profit <= 0:
             return None
-        rows = self._rows(candidate.edges)
         conversion: list[Hop] = []
-        if candidate.start != self._market.wrapped_native:
-            best = self._convert(candidate.start, profit, rows)
+        if start != self._market.wrapped_native:
+            best = self._convert(start, profit, rows)
             if best is None:
                 return None
             edges, conversion, more_gas = best
             gas += more_gas
             rows |= self._rows(edges)
             profit = conversion[-1].amount_out
-        gas += self._config.overhead_gas
-        net_wei = profit - gas * self._gas_price_wei
+        net_wei = profit - gas * self.gas_price_wei
         if not self._pays(profit, net_wei):
             return None
-        return Route(candidate, tuple(hops), tuple(conversion), rows, profit, gas, net_wei)
+        return Route(tuple(hops), tuple(conversion), rows, profit, gas, net_wei)
 
     def _rows(self, edges: Sequence[int]) -> frozenset[int]:
         """Return the rows of all pools that edges go through: those of one pool share a state."""
@@ -91,17 +110,17 @@ class Evaluator:
         """Return a candidate's swaps in integers and their gas; none when nothing pays."""
         edges, amount = candidate.edges, candidate.amount_in
         if candidate.amounts:
-            gas = candidate.gas - self._config.overhead_gas
-            return self._chained(edges, candidate.start, amount, candidate.amounts), gas
+            gas = candidate.gas - self.overhead_gas
+            return self._chained(edges, amount, candidate.amounts), gas
         if self._refine is None:
-            return self._walk(edges, candidate.start, amount)
+            return self._walk(edges, amount)
         least, most = self._book.limits(candidate.start)
         amount, quotes = self._refine(
-            self._market, self._block, edges, amount, least=least, most=most
+            self._market, self.block, edges, amount, least=least, most=most
         )
         if not quotes:
             return [], 0
-        hops = self._chained(edges, candidate.start, amount, [q.realised for q in quotes])
+        hops = self._chained(edges, amount, [quote.realised for quote in quotes])
         swaps = zip(edges, quotes, strict=True)
         return hops, sum(self._market.protocol(e >> 1).swap_gas(quote) for e, quote in swaps)
 
@@ -110,7 +129,7 @@ class Evaluator:
             return False
         return (gross_wei - net_wei) * BPS <= gross_wei * self._config.gas_share_bps
 
-    def _walk(self, edges: Sequence[int], token: Address, amount: int) -> tuple[list[Hop], int]:
+    def _walk(self, edges: Sequence[int], amount: int) -> tuple[list[Hop], int]:
         """Swap an amount along edges: each hop takes exactly what the one before it gave.
 
         Raises:
@@ -120,36 +139,33 @@ class Evaluator:
         gas, goes_in = 0, amount
         for edge in edges:
             row = edge >> 1
-            quote = self._market.quote(row, self._block, goes_in, zero_for_one=edge & 1 == 0)
+            quote = self._market.quote(row, self.block, goes_in, zero_for_one=edge & 1 == 0)
             gas += self._market.protocol(row).swap_gas(quote)
             goes_in = quote.realised
             outs.append(goes_in)
-        return self._chained(edges, token, amount, outs), gas
+        return self._chained(edges, amount, outs), gas
 
-    def _chained(
-        self, edges: Sequence[int], token: Address, amount: int, outs: Sequence[int]
-    ) -> list[Hop]:
+    def _chained(self, edges: Sequence[int], amount: int, outs: Sequence[int]) -> list[Hop]:
         """Return the hops of an amount whose outputs are known."""
-        hops: list[Hop] = []
-        for edge, out in zip(edges, outs, strict=True):
-            row, zero_for_one = edge >> 1, edge & 1 == 0
-            pool, (_, token0, token1, *_) = self._market.pool_of(row), self._market.rows[row]
-            following = token1 if zero_for_one else token0
-            hops.append(
-                Hop(
-                    pool=pool.address,
-                    protocol=pool.protocol,
-                    curve=self._market.protocol(row).curve,
-                    token_in=token,
-                    token_out=following,
-                    zero_for_one=zero_for_one,
-                    fee_pips=self._market.fee_pips(row),
-                    amount_in=amount,
-                    amount_out=out,
-                )
-            )
-            token, amount = following, out
-        return hops
+        return [
+            self._hop(edge, goes_in, out)
+            for edge, goes_in, out in zip(edges, (amount, *outs), outs, strict=False)
+        ]
+
+    def _hop(self, edge: int, amount_in: int, amount_out: int) -> Hop:
+        row, zero_for_one = edge >> 1, edge & 1 == 0
+        pool, (_, token0, token1, *_) = self._market.pool_of(row), self._market.rows[row]
+        return Hop(
+            pool=pool.address,
+            protocol=pool.protocol,
+            curve=self._market.protocol(row).curve,
+            token_in=token0 if zero_for_one else token1,
+            token_out=token1 if zero_for_one else token0,
+            zero_for_one=zero_for_one,
+            fee_pips=self._market.fee_pips(row),
+            amount_in=amount_in,
+            amount_out=amount_out,
+        )
 
     def _convert(
         self, token: Address, amount: int, used: frozenset[int]
@@ -160,10 +176,10 @@ class Evaluator:
             if any(edge >> 1 in used or self._market.why_not(edge >> 1) for edge in edges):
                 continue
             try:
-                hops, gas = self._walk(edges, token, amount)
+                hops, gas = self._walk(edges, amount)
             except SwapRefused:
                 continue
-            net = hops[-1].amount_out - gas * self._gas_price_wei
+            net = hops[-1].amount_out - gas * self.gas_price_wei
             if best is None or net > best[0]:
                 best = (net, edges, hops, gas)
         return None if best is None else best[1:]

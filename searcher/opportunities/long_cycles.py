@@ -167,6 +167,11 @@ class LongCycles:
         self._found = []
         self._begun += 1
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether rows have come or gone since the search began: it must begin anew."""
+        return self._stale
+
     def advance(self, work: int = SLICE) -> bool:
         """Do a slice of the search; return whether it is over.
 

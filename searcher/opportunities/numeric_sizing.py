@@ -58,7 +58,10 @@ class Curves(Protocol):
     """What sizing asks of a market."""
 
     memory: MarketMemory
-    rows: Sequence[Any]
+
+    @property
+    def rows(self) -> Sequence[Any]:
+        """All rows: pairs of a pool's tokens."""
 
     def state(self, pool: int) -> Any:
         """Return a pool's exact state."""

@@ -11,16 +11,18 @@ from msgspec import Struct
 
 from searcher.domain.clock import Clock
 from searcher.domain.events import BlockContext, PendingEffects, PendingTx
-from searcher.domain.plan import Opportunity
+from searcher.domain.plan import CurveKind, Opportunity
 from searcher.domain.units import Address, OpportunityId
 from searcher.kernels.memory import ALIVE
 from searcher.market.market import Market
 from searcher.market.protocol import QuoteBlock
 from searcher.market.standing import MarketDelta
-from searcher.opportunities.book import MOST_AMOUNT, BookStatistics, CycleBook, Scope
+from searcher.opportunities.book import MOST_AMOUNT, Scope
+from searcher.opportunities.choice import InclusionOdds, Option, Priority, choose
 from searcher.opportunities.exact import Evaluator, Refine
+from searcher.opportunities.searches import EnteringRow, Searches, SearchStatistics
 from searcher.opportunities.settings import CycleSettings
-from searcher.opportunities.strategy import Route, Strategy, Trigger
+from searcher.opportunities.strategy import Candidate, Route, Strategy, Trigger
 
 _NUMBERS_KEPT = 1024
 _BEHIND = 16
@@ -37,7 +39,7 @@ class ScannerStatistics(Struct, frozen=True):
     candidates: int
     opportunities: dict[str, int]
     refused: dict[str, int]
-    books: list[BookStatistics]
+    searches: list[SearchStatistics]
 
 
 class Scanner:
@@ -49,6 +51,7 @@ class Scanner:
         clock: stamps what is found.
         priority_fee_wei: what a plan's gas costs on top of the base fee.
         refine: sizes cycles through curves that floats only draw.
+        odds: how likely plans are to land.
         run: the ledger's number of this run: a restart on one head finds the same again, and its
             opportunities must not be mistaken for those before.
 
@@ -65,18 +68,22 @@ class Scanner:
         priority_fee_wei: int = 0,
         run: int = 0,
         refine: Refine | None = None,
+        odds: InclusionOdds | None = None,
     ) -> None:
         self._market = market
+        self._odds = odds or InclusionOdds()
         self._priority_fee_wei = priority_fee_wei
         self._run = run
         self._refine = refine
         self._topology = -1
         self._known = np.zeros(market.memory.most_rows, bool)
         self._clock = clock
-        self._books: dict[Scope, CycleBook] = {}
+        self._searches: dict[Scope, Searches] = {}
         self._strategies = [
-            (strategy, self._book(scope_of(market, strategy.config))) for strategy in strategies
+            (strategy, self._searches_of(scope_of(market, strategy.config)))
+            for strategy in strategies
         ]
+        self._taken: frozenset[int] = frozenset()
         self._sequence: dict[int, int] = {}
         self._blocks = self._pending = self._candidates = 0
         self._found: Counter[str] = Counter()
@@ -92,14 +99,14 @@ class Scanner:
         for row in left:
             # Its number may be another pair's by now: that one enters below.
             self._known[row] = False
-            for book in self._books.values():
-                book.leave(row)
+            for searches in self._searches.values():
+                searches.leave(row)
         self._let_in()
-        for book in self._books.values():
+        for searches in self._searches.values():
             if len(delta.rows) > _MANY_ROWS:
-                book.refresh_all()
+                searches.book.refresh_all()
             else:
-                book.refresh_rows(delta.rows)
+                searches.book.refresh_rows(delta.rows)
 
     def _let_in(self) -> None:
         """Let rows into the books that have joined the market's search."""
@@ -107,19 +114,20 @@ class Scanner:
         if market.topology != self._topology:
             rows = len(market.rows)
             alive = market.memory.real[:rows, ALIVE] != 0.0
-            entered: list[tuple[int, Address, Address, int]] = []
+            entered: list[EnteringRow] = []
             for row in np.flatnonzero(alive & ~self._known[:rows]).tolist():
                 number, token0, token1, *_ = market.rows[row]
-                entered.append((row, token0, token1, market.rows_of(number).start))
+                entered.append(EnteringRow(row, token0, token1, market.rows_of(number).start))
                 self._known[row] = True
-            for book in self._books.values():
-                book.enter_all(row for row in entered if self._allowed(book, row))
-                book.settle()
+            for searches in self._searches.values():
+                searches.enter([row for row in entered if self._allowed(searches.scope, row)])
             self._topology = market.topology
 
-    def _allowed(self, book: CycleBook, row: tuple[int, Address, Address, int]) -> bool:
-        pool = self._market.pool_of(row[0])
-        return book.scope.allows((pool.id, pool.address), row[1:3])
+    def _allowed(self, scope: Scope, row: EnteringRow) -> bool:
+        if scope.only_executable and self._market.protocol(row.row).curve is CurveKind.OTHER:
+            return False
+        pool = self._market.pool_of(row.row)
+        return scope.allows((pool.id, pool.address), (row.token0, row.token1))
 
     def on_block(
         self, delta: MarketDelta, context: BlockContext, received_ns: int
@@ -133,16 +141,92 @@ class Scanner:
         self.follow(delta)
         if not self._current(delta.parent == context.parent, context):
             return []
-        found: list[Opportunity] = []
-        for strategy, book in self._of(Trigger.BLOCK):
-            evaluator = self._evaluator(strategy, book, context)
-            candidates = book.search()
+        found: list[tuple[Strategy, Route]] = []
+        for strategy, searches in self._of(Trigger.BLOCK):
+            evaluator = self._evaluator(strategy, searches, context)
+            candidates = searches.book.search()
             self._candidates += len(candidates)
-            found += [
-                self._named(strategy, route, context, (), received_ns)
-                for route in strategy.choose(candidates, evaluator.confirm)
-            ]
-        return found
+            routes = strategy.choose(candidates, evaluator.confirm)
+            routes = self._with_split(routes, candidates, searches, evaluator, None)
+            found += [(strategy, route) for route in routes]
+        chosen = self._chosen(found)
+        self._taken = frozenset(row for _, route in chosen for row in route.rows)
+        return [self._named(s, route, context, (), received_ns) for s, route in chosen]
+
+    def look_further(self, context: BlockContext) -> bool:
+        """Begin to look for cycles that blocks are not searched for; return whether there may be.
+
+        `advance` goes on with it, a slice at a time, as long as the market stands on the context's
+        parent; `further` says what there is.
+        """
+        if not self._current(True, context):
+            return False
+        price = self._gas_price_wei(context)
+        for _, searches in self._of(Trigger.BLOCK):
+            searches.look_further(price)
+        return any(not searches.advance() for _, searches in self._of(Trigger.BLOCK))
+
+    def advance(self) -> bool:
+        """Look a slice further; return whether there is no more to look at."""
+        return all(searches.advance() for _, searches in self._of(Trigger.BLOCK))
+
+    def further(self, context: BlockContext, received_ns: int) -> list[Opportunity]:
+        """Return what was found by looking further, through pools that nothing else has taken."""
+        if not self._current(True, context):
+            return []
+        found: list[tuple[Strategy, Route]] = []
+        for strategy, searches in self._of(Trigger.BLOCK):
+            evaluator = self._evaluator(strategy, searches, context)
+            candidates = searches.further(evaluator.block)
+            self._candidates += len(candidates)
+            free = [c for c in candidates if self._taken.isdisjoint(c.rows)]
+            found += [(strategy, r) for r in strategy.choose(free, evaluator.confirm)]
+        chosen = [
+            (strategy, route)
+            for strategy, route in self._chosen(found, at_least=Priority.BACKGROUND)
+            if self._taken.isdisjoint(route.rows)
+        ]
+        return [self._named(s, route, context, (), received_ns) for s, route in chosen]
+
+    def _chosen(
+        self, found: Sequence[tuple[Strategy, Route]], at_least: int = 0
+    ) -> list[tuple[Strategy, Route]]:
+        """Choose, of what strategies found, what goes together, by their priorities."""
+        options = [
+            Option(
+                self._odds.expected_wei(route.net_wei),
+                max(strategy.config.priority, at_least),
+                route.rows,
+            )
+            for strategy, route in found
+        ]
+        return [found[place] for place in choose(options).places]
+
+    def _with_split(
+        self,
+        routes: list[Route],
+        candidates: Sequence[Candidate],
+        searches: Searches,
+        evaluator: Evaluator,
+        changed: Sequence[int] | None,
+    ) -> list[Route]:
+        """Put the best joint trade in the place of the routes that it beats."""
+        if not candidates:
+            return routes
+        best = candidates[0]
+        split = searches.split(
+            changed,
+            best,
+            evaluator.block,
+            gas_price_wei=evaluator.gas_price_wei,
+            overhead_gas=evaluator.overhead_gas,
+        )
+        route = None if split is None else evaluator.confirm_split(split, best.start)
+        if route is None:
+            return routes
+        every = [*routes, route]
+        places = choose([Option(float(r.net_wei), 0, r.rows) for r in every]).places
+        return [every[place] for place in places]
 
     def on_pending(self, effects: PendingEffects, context: BlockContext) -> list[Opportunity]:
         """Search what a pending transaction would open, on the state behind it."""
@@ -154,10 +238,10 @@ class Scanner:
             return []
         self._let_in()
         found: list[Opportunity] = []
-        for strategy, book in self._of(Trigger.PENDING):
+        for strategy, searches in self._of(Trigger.PENDING):
             found += [
                 self._named(strategy, route, context, (effects.tx,), effects.tx.received_ns)
-                for route in self._behind(strategy, book, effects, context)
+                for route in self._behind(strategy, searches, effects, context)
             ]
         return found
 
@@ -168,14 +252,19 @@ class Scanner:
             self._pending,
             self._candidates,
             dict(self._found),
-            dict(sum((book.refused for book in self._books.values()), self._refused.copy())),
-            [book.statistics() for book in self._books.values()],
+            dict(sum((s.book.refused for s in self._searches.values()), self._refused.copy())),
+            [searches.statistics() for searches in self._searches.values()],
         )
 
     def _behind(
-        self, strategy: Strategy, book: CycleBook, effects: PendingEffects, context: BlockContext
+        self,
+        strategy: Strategy,
+        searches: Searches,
+        effects: PendingEffects,
+        context: BlockContext,
     ) -> list[Route]:
-        evaluator = self._evaluator(strategy, book, context)
+        evaluator = self._evaluator(strategy, searches, context)
+        book = searches.book
         rows: tuple[int, ...] = ()
         try:
             with self._market.overlay(effects) as delta:
@@ -184,13 +273,15 @@ class Scanner:
                     return []
                 candidates = book.search_through(rows, _BEHIND)
                 self._candidates += len(candidates)
-                return strategy.choose(candidates, evaluator.confirm)
+                routes = strategy.choose(candidates, evaluator.confirm)
+                routes = self._with_split(routes, candidates, searches, evaluator, rows)
+                return routes[:1]
         finally:
             # The overlay is off by now: the book's best rates follow.
             book.refresh_rows(rows)
 
-    def _of(self, trigger: Trigger) -> list[tuple[Strategy, CycleBook]]:
-        return [(s, book) for s, book in self._strategies if s.trigger == trigger]
+    def _of(self, trigger: Trigger) -> list[tuple[Strategy, Searches]]:
+        return [(s, searches) for s, searches in self._strategies if s.trigger == trigger]
 
     def _current(self, consistent: bool, context: BlockContext) -> bool:
         """Return whether the market stands on the context's parent; count it when not."""
@@ -199,32 +290,32 @@ class Scanner:
         self._refused["another parent than the market's head"] += 1
         return False
 
-    def _evaluator(self, strategy: Strategy, book: CycleBook, context: BlockContext) -> Evaluator:
-        gas_price_wei = context.base_fee_wei + self._priority_fee_wei
-        block = QuoteBlock(context.number, context.timestamp)
+    def _gas_price_wei(self, context: BlockContext) -> int:
+        return context.base_fee_wei + self._priority_fee_wei
+
+    def _evaluator(
+        self, strategy: Strategy, searches: Searches, context: BlockContext
+    ) -> Evaluator:
         config = strategy.config
         evaluator = Evaluator(
             self._market,
-            book,
+            searches.book,
             config,
-            block,
-            gas_price_wei=gas_price_wei,
+            QuoteBlock(context.number, context.timestamp),
+            gas_price_wei=self._gas_price_wei(context),
             refine=self._refine,
         )
-        book.price(
-            gas_price_wei=gas_price_wei,
+        searches.book.price(
+            gas_price_wei=evaluator.gas_price_wei,
             overhead_gas=config.overhead_gas,
             least_worth_wei=evaluator.least_profit_wei,
         )
         return evaluator
 
-    def _book(self, scope: Scope) -> CycleBook:
-        if scope not in self._books:
-            market = self._market
-            self._books[scope] = CycleBook(
-                market.memory, scope, native=market.wrapped_native, name=market.chain
-            )
-        return self._books[scope]
+    def _searches_of(self, scope: Scope) -> Searches:
+        if scope not in self._searches:
+            self._searches[scope] = Searches(self._market, scope)
+        return self._searches[scope]
 
     def _named(
         self,
@@ -289,4 +380,7 @@ def scope_of(market: Market, config: CycleSettings) -> Scope:
         tokens_allowed=frozenset(map(market.token, config.tokens_allowed)),
         tokens_denied=frozenset(map(market.token, config.tokens_denied)),
         max_cycles=config.max_cycles,
+        splits=config.splits,
+        further_hops_most=config.further_hops_most,
+        only_executable=config.only_executable,
     )

@@ -45,9 +45,11 @@ class Candidate(NamedTuple):
 
 
 class Route(Struct, frozen=True):
-    """A candidate that exact integers confirm, with the rows of all pools that it touches."""
+    """What exact integers confirm, with all rows of the pools that it touches.
 
-    candidate: Candidate
+    `hops` and `conversion` are those of an `Opportunity`.
+    """
+
     hops: tuple[Hop, ...]
     conversion: tuple[Hop, ...]
     rows: frozenset[int]

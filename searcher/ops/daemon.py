@@ -28,11 +28,13 @@ from searcher.executor.encoder import with_bid
 from searcher.kernels._jit import load_all
 from searcher.ledger.ledger import Ledger
 from searcher.market.market import Market
+from searcher.market.pieces import pieces
 from searcher.market.snapshots import Snapshots
 from searcher.market.tripwire import Tripwire
 from searcher.mempool.feed import PendingFeed
 from searcher.mempool.source import SourceParts
 from searcher.mempool.source import sources as pending_sources
+from searcher.opportunities.numeric_sizing import refine
 from searcher.opportunities.scanner import Scanner
 from searcher.opportunities.settings import CycleSettings
 from searcher.opportunities.strategy import STRATEGIES, Strategy
@@ -193,6 +195,7 @@ class _Wiring:
             dexes=self._chain.dexes,
             discovery=self._chain.discovery,
             following=self._chain.following,
+            pieces=pieces,
         )
         simulator = self._simulator(sources.rpc)
         return ChainPipeline(
@@ -208,6 +211,7 @@ class _Wiring:
                 priority_fee_wei=self._chain.gas.priority_fee_wei,
                 clock=self._clock,
                 run=self._ledger.run_id,
+                refine=refine,
             ),
             simulator=simulator,
             prover=SimulatedTokenProver(simulator, sources.rpc),
