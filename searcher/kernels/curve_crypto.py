@@ -5,11 +5,13 @@ The exact twin is reference/curve_crypto.py, where the sources are named.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
 
 from searcher.kernels._jit import kernel
+from searcher.kernels.divisors import divisor, over
 from searcher.kernels.refusal import Status
 from searcher.kernels.u256 import (
     ONE,
@@ -18,7 +20,7 @@ from searcher.kernels.u256 import (
     bit_length,
     constant,
     div,
-    from_float,
+    is_negative,
     load,
     pack,
     select,
@@ -52,6 +54,10 @@ _POWERS: Final = pack(10**power for power in range(49))
 _CBRT_HIGH = constant(115792089237316195423570985008687907853269)
 _CBRT_HIGHEST = constant(115792089237316195423570985008687907853269 * 10**18)
 _E6 = constant(10**6)
+_LOST: Final = np.int64(24)
+_ONE_BIT: Final = np.int64(1)
+_BELOW_E14: Final = np.int64(46)
+_E4 = constant(10**4)
 _E12 = constant(10**12)
 _E36 = constant(10**36)
 
@@ -71,26 +77,42 @@ def _stepwise(scaled: Word) -> Word:
     return root
 
 
+@kernel("f8(U256)")
+def _signed_to_float(x: Word) -> float:
+    """Return a two's complement number as a double."""
+    return -to_float(ZERO() - x) if is_negative(x) else to_float(x)
+
+
 @kernel("U256(U256)")
 def cbrt(x: Word) -> Word:
     """Return the cube root of a fixed-point number of 18 decimals, seven Newton steps deep.
 
     From the contract's start, which is at most a quarter below the root, six steps lead to the
     root rounded down or to one more, and the seventh to the root rounded down; so it is found from
-    a double here. Only where the root's own next step leads away from it are the steps taken.
+    a double here, and proven. Only where the root's own next step leads away from it are the steps
+    taken.
     """
     scaled, scale = x * _E36(), ONE()
     if x >= _CBRT_HIGHEST():
         scaled, scale = x, _E12()
     elif x >= _CBRT_HIGH():
         scaled, scale = x * WAD(), _E6()
-    # A little above the root; from there a step leads to within one of it.
-    root = from_float(to_float(scaled) ** (1.0 / 3.0) * (1.0 + 1e-14)) + ONE()
-    root = div(root + root + div(scaled, root * root), u256(3))
-    while root * root * root > scaled:
+    near = np.cbrt(to_float(scaled))
+    # The double's whole part, but for what its 53 bits do not hold of at most 86.
+    root = u256(np.int64(near)) if near < 2.0**62 else u256(np.int64(near * 2.0**-24)) << _LOST
+    # What is left is far below 2^255, so that its low 256 bits tell it, and its sign.
+    left = scaled - root * root * root
+    if left != ZERO() and near >= 1.0:
+        more = math.floor(_signed_to_float(left) / (3.0 * near * near))
+        root += u256(np.int64(more))
+        left = scaled - root * root * root
+    while is_negative(left):
         root -= ONE()
+        left = scaled - root * root * root
     square = root * root
-    if square * (root + u256(3)) > scaled and scaled != ZERO():
+    square += square << _ONE_BIT
+    # Below 3 root^2 the next step leads back to the root, and (root + 1)^3 is more than `scaled`.
+    if left < square:
         return root * scale
     return _stepwise(scaled) * scale
 
@@ -134,19 +156,20 @@ def newton_y(  # noqa: PLR0917  kernels are called by place
 ) -> tuple[int, Word]:
     """Return the balance that the others leave, by Newton's method."""
     y = start
-    count = u256(coins)
     scaled_d = WAD() * invariant  # the callers have checked that it fits
+    by_d, by_gamma, by_a = divisor(invariant), divisor(gamma), divisor(amplification)
+    gammas = over(scaled_d, by_gamma)
+    k0_each = k0_given * u256(coins)  # the callers have checked the shares it is made of
     for _ in range(ROUNDS):
         before = y
-        good, share = umul(True, k0_given, y)
-        good, share = umul(good, share, count)
-        share = div(share, invariant)
+        good, share = umul(True, k0_each, y)
+        share = over(share, by_d)
         good, total = uadd(good, total_given, y)
         good, apart = uadd(good, distance(gamma + WAD(), share), ONE())
-        good, mul1 = umul(good, div(scaled_d, gamma), apart)
-        good, mul1 = umul(good, div(mul1, gamma), apart)
-        good, mul1 = umul(good, mul1, u256(10_000))
-        mul1 = div(mul1, amplification)
+        good, mul1 = umul(good, gammas, apart)
+        good, mul1 = umul(good, over(mul1, by_gamma), apart)
+        good, mul1 = umul(good, mul1, _E4())
+        mul1 = over(mul1, by_a)
         good, mul2 = umul(good, WAD() + WAD(), share)
         good, mul2 = uadd(good, WAD(), div(mul2, apart))
         good, scaled_y = umul(good, WAD(), y)
@@ -157,33 +180,50 @@ def newton_y(  # noqa: PLR0917  kernels are called by place
         if not good:
             return OVERFLOW, ZERO()
         if slope < taken:
-            y = before >> 1
+            y = before >> _ONE_BIT
             continue
         slope -= taken
         good, prime = udiv(good, slope, y)
-        good, minus = udiv(good, mul1, prime)
+        good = good and prime != ZERO()
+        by_prime = divisor(prime)
+        minus = over(mul1, by_prime)
         good, plus = uadd(good, slope, scaled_d)
-        good, plus = udiv(good, plus, prime)
         good, more = umul(good, minus, WAD())
         good, more = udiv(good, more, share)
-        good, plus = uadd(good, plus, more)
+        good, plus = uadd(good, over(plus, by_prime), more)
         good, less = umul(good, WAD(), total)
-        good, minus = uadd(good, minus, div(less, prime))
+        good, minus = uadd(good, minus, over(less, by_prime))
         if not good:
             return OVERFLOW, ZERO()
-        y = select(plus < minus, before >> 1, plus - minus)
+        y = select(plus < minus, before >> _ONE_BIT, plus - minus)
         diff = distance(y, before)
-        if diff < near or diff < div(y, E14()):
+        # 2^46 is below 10^14: where the shift tells enough nothing is divided.
+        if diff < near or (diff < y >> _BELOW_E14 and diff < div(y, E14())):
             return OK, y
     return NO_CONVERGENCE, ZERO()
 
 
 @kernel("b1(U256, U256, U256, U256)")
 def is_share(balance: Word, invariant: Word, least: Word, most: Word) -> bool:
-    """Return whether a balance's share of the invariant, 18 decimals, lies in bounds."""
+    """Return whether a balance's share of the invariant, 18 decimals, lies in bounds.
+
+    Args:
+        balance: the balance.
+        invariant: D, not 0.
+        least: the lower bound.
+        most: the upper bound; one more of it, times D, fits 256 bits.
+    """
     good, share = umul(True, balance, WAD())
-    good, share = udiv(good, share, invariant)
-    return bool(good and least <= share and share <= most)
+    return bool(good and least * invariant <= share and share < (most + ONE()) * invariant)
+
+
+@kernel("Tuple((b1, U256))(b1, U256, U256, U256)")
+def unscaled(good: bool, value: Word, scale: Word, precision: Word) -> tuple[bool, Word]:
+    """Return an amount in smallest units, from one in the first coin's: two divisions in one."""
+    good, value = umul(good, value, WAD())
+    good = good and scale != ZERO() and precision != ZERO()
+    fits, both = umul(True, scale, precision)
+    return good, div(value, both) if fits else ZERO()
 
 
 @kernel("f8(f8, f8, f8, f8)")

@@ -33,7 +33,9 @@ from searcher.kernels.curve_crypto import (
     newton_y,
     scale_down,
     slope,
+    unscaled,
 )
+from searcher.kernels.divisors import divisor, over, signed_over
 from searcher.kernels.u256 import (
     ONE,
     ZERO,
@@ -85,10 +87,10 @@ def scaled(good: bool, pool: Words, place: int, balance: Word) -> tuple[bool, Wo
 
 @kernel("Tuple((b1, U256))(b1, u8[:,::1], i8, U256)")
 def _unscaled(good: bool, pool: Words, place: int, amount: Word) -> tuple[bool, Word]:
+    precision = load(pool, 3 + place)
     if place > 0:
-        good, amount = umul(good, amount, WAD())
-        good, amount = udiv(good, amount, load(pool, 5 + place))
-    return udiv(good, amount, load(pool, 3 + place))
+        return unscaled(good, amount, load(pool, 5 + place), precision)
+    return udiv(good, amount, precision)
 
 
 @kernel("Tuple((b1, U256))(b1, u8[:,::1], i8, U256, i8, U256, U256)")
@@ -99,6 +101,8 @@ def fee_at(  # noqa: PLR0917  kernels are called by place
     mid, out, fee_gamma = load(pool, 11), load(pool, 12), load(pool, 13)
     good, total = uadd(good, x_i, x_j)
     good, total = uadd(good, total, x_k)
+    good = good and total != ZERO()
+    by_total = divisor(total)
     weight = WAD()
     for place in range(3):  # in the order of the coins: it decides the rounding
         x = x_k
@@ -108,7 +112,7 @@ def fee_at(  # noqa: PLR0917  kernels are called by place
             x = x_j
         good, weight = umul(good, weight, u256(3))
         good, weight = umul(good, weight, x)
-        good, weight = udiv(good, weight, total)
+        weight = over(weight, by_total)
     if fee_gamma != ZERO():
         good, above = umul(good, fee_gamma, WAD())
         good, below = uadd(good, fee_gamma, WAD())
@@ -136,17 +140,19 @@ def _check_given(balance: Word, invariant: Word) -> int:
 @kernel("Tuple((i8, U256))(U256, U256, U256, U256)")
 def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
     """Return the real root of the cubic, if it is the only one, times `a`."""
+    below, magnitude = is_negative(b), abs_(b)
+    by_b = divisor(magnitude)
     good, ac3 = checked_mul(True, u256(3) * a, c)
-    good, delta0 = checked_sub(good, sdiv(ac3, b), b)
+    good, delta0 = checked_sub(good, signed_over(ac3, by_b, below), b)
     good, delta1 = checked_mul(good, u256(3), ac3)
-    good, delta1 = checked_sub(good, sdiv(delta1, b), b + b)
+    good, delta1 = checked_sub(good, signed_over(delta1, by_b, below), b + b)
     good, last = checked_mul(good, a, a)
     good, last = checked_mul(good, u256(27), last)
-    good, last = checked_mul(good, sdiv(last, b), d)
-    good, delta1 = checked_sub(good, delta1, sdiv(last, b))
+    good, last = checked_mul(good, signed_over(last, by_b, below), d)
+    good, delta1 = checked_sub(good, delta1, signed_over(last, by_b, below))
     good, square = checked_mul(good, delta0, delta0)
     good, square = checked_mul(good, u256(4), square)
-    good, square = checked_mul(good, sdiv(square, b), delta0)
+    good, square = checked_mul(good, signed_over(square, by_b, below), delta0)
     good, under = checked_mul(good, delta1, delta1)
     good, under = checked_add(good, under, square)
     if not good:
@@ -156,9 +162,9 @@ def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
     root = isqrt(under)
 
     # Of positive numbers below 2^255 the cube root fits int256.
-    good, b_cbrt = checked_abs(True, b)
-    b_cbrt = cbrt(b_cbrt)
-    if is_negative(b):
+    good, _ = checked_abs(True, b)
+    b_cbrt = cbrt(magnitude)
+    if below:
         b_cbrt = negate(b_cbrt)
     if slt(ZERO(), delta1):
         good, both = checked_add(good, delta1, root)
@@ -183,14 +189,19 @@ def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
 def _analytic_y(
     amplification: Word, gamma: Word, invariant: Word, x_j: Word, x_k: Word
 ) -> tuple[int, Word, Word]:
-    """Solve the cubic for the third balance and K0; the shares of the two others are checked."""
+    """Solve the cubic for the third balance and K0; the shares of the two others are checked.
+
+    Where the contract divides by one number and then by another, both rounded towards zero, the
+    product of the two is divided by once.
+    """
     gamma2 = gamma * gamma
-    b = div(invariant * invariant, x_j) * gamma2
+    by_x = divisor(x_j)
+    b = over(invariant * invariant, by_x) * gamma2
     good, b = checked_mul(True, b, amplification)
-    b = sdiv(sdiv(sdiv(b, u256(729)), u256(10_000)), x_k)
+    b = sdiv(b, u256(729 * 10_000) * x_k)
     b = _NINTH() + div((WAD() + WAD()) * gamma, u256(27)) - b
     c = sdiv(gamma2 * (x_j + x_k - invariant), invariant) * amplification
-    c = sdiv(sdiv(c, u256(27)), u256(10_000))
+    c = sdiv(c, u256(27 * 10_000))
     c = _NINTH() + div(gamma * (gamma + (WAD() << 2)), u256(27)) + c
     d = div((WAD() + gamma) * (WAD() + gamma), u256(27))
 
@@ -204,26 +215,27 @@ def _analytic_y(
     divider = scale_down(threshold, 24, 4)
     if a > abs_(b):
         extra = abs_(sdiv(a, b))
-        a = sdiv(a * extra, divider)
+        a = a * extra
         good, b = checked_mul(good, b, extra)
         good, c = checked_mul(good, c, extra)
         good, d = checked_mul(good, d, extra)
     else:
-        extra = abs_(sdiv(b, a))
-        a = div(div(a, extra), divider)
-        b, c, d = sdiv(b, extra), sdiv(c, extra), sdiv(d, extra)
+        divider = divider * div(abs_(b), a)
     if not good:
         return OVERFLOW, ZERO(), ZERO()
-    status, k0 = _k0(a, sdiv(b, divider), sdiv(c, divider), sdiv(d, divider))
+    by_divider = divisor(divider)
+    a, b = signed_over(a, by_divider, False), signed_over(b, by_divider, False)
+    c, d = signed_over(c, by_divider, False), signed_over(d, by_divider, False)
+    status, k0 = _k0(a, b, c, d)
     if status != OK:
         return status, ZERO(), ZERO()
 
-    y = div(div(invariant * invariant, u256(27)), x_k)
-    good, y = checked_mul(True, y, invariant)
-    good, y = checked_mul(good, div(y, x_j), k0)
-    y = sdiv(y, a)
+    good, y = checked_mul(True, div(invariant * invariant, u256(27) * x_k), invariant)
+    good, y = checked_mul(good, over(y, by_x), k0)
+    by_a = divisor(a)
+    y = signed_over(y, by_a, False)
     good, k0 = checked_mul(good, WAD(), k0)
-    k0 = sdiv(k0, a)
+    k0 = signed_over(k0, by_a, False)
     if not good or is_negative(y) or is_negative(k0):
         return OVERFLOW, ZERO(), ZERO()
     return OK, y, k0

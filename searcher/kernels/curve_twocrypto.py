@@ -36,12 +36,15 @@ from searcher.kernels.curve_crypto import (
     newton_y,
     scale_down,
     slope,
+    unscaled,
 )
+from searcher.kernels.divisors import divisor, over, signed_over
 from searcher.kernels.u256 import (
     ONE,
     ZERO,
     Word,
     Words,
+    abs_,
     constant,
     div,
     is_negative,
@@ -97,10 +100,10 @@ def scaled(good: bool, pool: Words, place: int, balance: Word) -> tuple[bool, Wo
 
 @kernel("Tuple((b1, U256))(b1, u8[:,::1], i8, U256)")
 def _unscaled(good: bool, pool: Words, place: int, amount: Word) -> tuple[bool, Word]:
+    precision = load(pool, 2 + place)
     if place == 1:
-        good, amount = umul(good, amount, WAD())
-        good, amount = udiv(good, amount, load(pool, 4))
-    return udiv(good, amount, load(pool, 2 + place))
+        return unscaled(good, amount, load(pool, 4), precision)
+    return udiv(good, amount, precision)
 
 
 @kernel("Tuple((b1, U256))(b1, u8[:,::1], i8, U256, U256)")
@@ -108,10 +111,11 @@ def fee_at(good: bool, pool: Words, harmonic: int, x0: Word, x1: Word) -> tuple[
     """Return the fee in 1e-10 at given `xp`, which are in the order of the coins."""
     mid, out, fee_gamma = load(pool, 8), load(pool, 9), load(pool, 10)
     good, total = uadd(good, x0, x1)
+    good = good and total != ZERO()
+    by_total = divisor(total)
     good, balance = umul(good, u256(4) * WAD(), x0)
-    good, balance = udiv(good, balance, total)
-    good, balance = umul(good, balance, x1)
-    good, balance = udiv(good, balance, total)
+    good, balance = umul(good, over(balance, by_total), x1)
+    balance = over(balance, by_total)
     if harmonic:
         good, above = umul(good, fee_gamma, balance)
         good, below = uadd(good, div(above, WAD()), WAD())
@@ -149,32 +153,39 @@ def _are_safe(maths: int, amplification: Word, gamma: Word) -> bool:
 def _is_found(maths: int, y: Word, invariant: Word, limit: Word) -> bool:
     least, most = E16(), E20()
     if maths == V2_1_0:
-        least, most = div(_E36() >> 1, limit), limit >> 1
+        least, most = E16() >> 1, limit >> 1
+        if limit != _WIDE():
+            least = div(_E36() >> 1, limit)
     elif maths == V2_0_0:
         least -= ONE()
     return is_share(y, invariant, least, most)
 
 
-@kernel("b1(i8, U256, U256)")
-def _is_given(maths: int, k0_given: Word, limit: Word) -> bool:
+@kernel("b1(i8, U256, U256, U256)")
+def _is_given(maths: int, k0_invariant: Word, invariant: Word, limit: Word) -> bool:
+    """Return whether K0 of the given balance, which comes times the invariant, lies in bounds."""
     least, most = E16() + E16(), E20() + E20()
     if maths == V2_1_0:
-        least, most = div(_E36(), limit), limit
-    return bool(least <= k0_given <= most)
+        least, most = E16(), limit
+        if limit != _WIDE():
+            least = div(_E36(), limit)
+    return bool(least * invariant <= k0_invariant < (most + ONE()) * invariant)
 
 
 @kernel("Tuple((i8, U256))(U256, U256, U256, U256)")
 def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
     """Return the real root of the cubic, if it is the only one."""
-    good, delta0 = checked_sub(True, sdiv(u256(3) * a * c, b), b)
+    below, magnitude = is_negative(b), abs_(b)
+    by_b = divisor(magnitude)
+    good, delta0 = checked_sub(True, signed_over(u256(3) * a * c, by_b, below), b)
     good, delta1 = checked_mul(good, u256(3), delta0)
     good, delta1 = checked_add(good, delta1, b)
-    last = sdiv(sdiv(u256(27) * a * a, b) * d, b)
-    good, delta1 = checked_sub(good, delta1, last)
+    last = signed_over(u256(27) * a * a, by_b, below) * d
+    good, delta1 = checked_sub(good, delta1, signed_over(last, by_b, below))
     good, square = checked_mul(good, delta0, delta0)
     good, square = checked_mul(good, square, u256(4))
     good, under = checked_mul(good, delta1, delta1)
-    good, under = checked_add(good, under, sdiv(square, b) * delta0)
+    good, under = checked_add(good, under, signed_over(square, by_b, below) * delta0)
     if not good:
         return OVERFLOW, ZERO()
     if not slt(ZERO(), under):
@@ -183,11 +194,10 @@ def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
 
     # Of positive numbers below 2^255 the cube root fits int256.
     good = True
-    if is_negative(b):
-        good, magnitude = checked_abs(good, b)
-        b_cbrt = negate(cbrt(magnitude))
-    else:
-        b_cbrt = cbrt(b)
+    b_cbrt = cbrt(magnitude)
+    if below:
+        good, _ = checked_abs(good, b)
+        b_cbrt = negate(b_cbrt)
     if slt(ZERO(), delta1):
         both = delta1 + root
         good = good and not is_negative(both)
@@ -211,20 +221,24 @@ def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
 def _analytic_y(  # noqa: PLR0917  kernels are called by place
     amplification: Word, gamma: Word, invariant: Word, x: Word, maths: int, limit: Word
 ) -> tuple[int, Word, Word]:
-    """Solve the cubic for the other balance and K0; a and d of it need no check, nor has D*D."""
+    """Solve the cubic for the other balance and K0; a and d of it need no check, nor has D*D.
+
+    Where the contract divides by one number and then by another, both rounded towards zero, the
+    product of the two is divided by once.
+    """
     if is_negative(x) or x == ZERO():
         return OVERFLOW, ZERO(), ZERO()
     good, k0_given = checked_mul(True, WAD() + WAD(), x)
     good, _ = checked_mul(good, x, u256(4))
     if not good:
         return OVERFLOW, ZERO(), ZERO()
-    if not _is_given(maths, div(k0_given, invariant), limit):
+    if not _is_given(maths, k0_given, invariant, limit):
         return UNSAFE_VALUES, ZERO(), ZERO()
 
     gamma2 = gamma * gamma
     ann_gamma2 = amplification * gamma2
     a = _E32()
-    b = div(div(invariant * ann_gamma2, _A_UNIT()), x)
+    b = div(invariant * ann_gamma2, _A_UNIT() * x)
     b = b - u256(3) * _E32() - (gamma + gamma) * E14()
     pull = div(ann_gamma2 << 2, _A_UNIT())
     good, c = checked_mul(True, pull, x)
@@ -232,27 +246,28 @@ def _analytic_y(  # noqa: PLR0917  kernels are called by place
     c = u256(3) * _E32() + (gamma << 2) * E14() + div(gamma2, _E4()) + c - pull
     d = negate(div((WAD() + gamma) * (WAD() + gamma), _E4()))
 
+    below, magnitude = is_negative(b), abs_(b)
+    by_b = divisor(magnitude)
+    # No product that is divided is -2^255, whose quotient by -1 overflows: all are multiples of 3.
     good, ac3 = checked_mul(good, u256(3) * a, c)
-    good, delta0 = checked_div(good, ac3, b)
-    good, delta0 = checked_sub(good, delta0, b)
+    good, delta0 = checked_sub(good and b != ZERO(), signed_over(ac3, by_b, below), b)
     good, delta1 = checked_mul(good, u256(3), delta0)
     good, delta1 = checked_add(good, delta1, b)
-    good, last = checked_mul(good, sdiv(u256(27) * a * a, b), d)
-    good, last = checked_div(good, last, b)
-    good, delta1 = checked_sub(good, delta1, last)
+    good, last = checked_mul(good, signed_over(u256(27) * a * a, by_b, below), d)
+    good, delta1 = checked_sub(good, delta1, signed_over(last, by_b, below))
     good, threshold = checked_abs(good, delta0)
     good, other = checked_abs(good, delta1)
     if not good:
         return OVERFLOW, ZERO(), ZERO()
     threshold = select(threshold < other, threshold, other)
-    divider = scale_down(select(threshold < a, threshold, a), 24, 2)
-    a = div(a, divider)
-    b, c, d = sdiv(b, divider), sdiv(c, divider), sdiv(d, divider)
+    by_divider = divisor(scale_down(select(threshold < a, threshold, a), 24, 2))
+    a, b = over(a, by_divider), signed_over(b, by_divider, False)
+    c, d = signed_over(c, by_divider, False), signed_over(d, by_divider, False)
 
     status, k0 = _k0(a, b, c, d)
     if status != OK:
         return status, ZERO(), ZERO()
-    y = sdiv(sdiv(div(invariant * invariant, x) * k0, u256(4)), WAD())
+    y = sdiv(div(invariant * invariant, x) * k0, WAD() << 2)
     if is_negative(y):
         return OVERFLOW, ZERO(), ZERO()
     return OK, y, k0
@@ -267,9 +282,9 @@ def _newton_y(  # noqa: PLR0917  kernels are called by place
     good, k0_given = umul(good, WAD() + WAD(), x)
     if not good:
         return OVERFLOW, ZERO()
-    k0_given = div(k0_given, invariant)
-    if not _is_given(maths, k0_given, limit):
+    if not _is_given(maths, k0_given, invariant, limit):
         return UNSAFE_VALUES, ZERO()
+    k0_given = div(k0_given, invariant)
     near = div(select(x > invariant, x, invariant), E14())
     near = select(near > u256(100), near, u256(100))
     return newton_y(amplification, gamma, invariant, start, x, k0_given, near, 2)
