@@ -24,6 +24,7 @@ from searcher.kernels._word import (
     limb,
     mul128,
     u256,
+    when,
 )
 
 Word: TypeAlias = Any
@@ -72,23 +73,20 @@ divide128: Final = divq if HARDWARE_DIVISION and not PORTABLE_DIVISION else divi
 """Divides 128 bits by 64: (quotient, remainder) of (high, low, divisor), high < divisor."""
 
 
-@kernel("u8(u8, u8)")
+@kernel("u8(u8, u8)", inlined=True)
 def reciprocal(d1: Limb, d0: Limb) -> Limb:
     """Return the reciprocal of a normalised two-limb divisor (algorithm 6)."""
     v = divide128(~d1, _ALL, d1)[0]
     p = d1 * v + d0
-    if p < d0:
-        v -= _ONE
-        if p >= d1:
-            v -= _ONE
-            p -= d1
-        p -= d1
+    wrapped = p < d0
+    again = wrapped & (p >= d1)
+    v -= when(wrapped, _ONE) + when(again, _ONE)
+    p -= when(wrapped, d1) + when(again, d1)
     t1, t0 = mul128(v, d0)
     p += t1
-    if p < t1:
-        v -= _ONE
-        if p > d1 or (p == d1 and t0 >= d0):
-            v -= _ONE
+    wrapped = p < t1
+    again = wrapped & ((p > d1) | ((p == d1) & (t0 >= d0)))
+    v -= when(wrapped, _ONE) + when(again, _ONE)
     return v
 
 
@@ -98,24 +96,26 @@ def divide3by2(
 ) -> tuple[Limb, Limb, Limb]:
     """Divide three limbs by two (algorithm 4): (quotient, remainder high, remainder low).
 
-    `v` is the divisor's reciprocal, and (u2, u1) < (d1, d0) is demanded.
+    `v` is the divisor's reciprocal, and (u2, u1) < (d1, d0) is demanded. The first correction is
+    needed or not at random, so it is made without a branch; the second almost never.
     """
     q1, q0 = mul128(v, u2)
     q0 += u1
-    q1 += u2 + (_ONE if q0 < u1 else _NONE)
+    q1 += u2 + when(q0 < u1, _ONE)
     r1 = u1 - q1 * d1
     t1, t0 = mul128(d0, q1)
     # (r1, r0) = (r1, u0) - (t1, t0) - (d1, d0), all modulo 2^128
     r0 = u0 - t0
-    r1 = r1 - t1 - (_ONE if u0 < t0 else _NONE)
-    borrow = _ONE if r0 < d0 else _NONE
+    r1 = r1 - t1 - when(u0 < t0, _ONE)
+    borrow = when(r0 < d0, _ONE)
     r0 -= d0
     r1 = r1 - d1 - borrow
     q1 += _ONE
-    if r1 >= q0:
-        q1 -= _ONE
-        r0 += d0
-        r1 += d1 + (_ONE if r0 < d0 else _NONE)
+    beyond = r1 >= q0
+    q1 -= when(beyond, _ONE)
+    back = when(beyond, d0)
+    r0 += back
+    r1 += when(beyond, d1) + when(r0 < back, _ONE)
     if r1 > d1 or (r1 == d1 and r0 >= d0):
         q1 += _ONE
         borrow = _ONE if r0 < d0 else _NONE
