@@ -125,7 +125,7 @@ def divide3by2(
 
 
 @kernel("u8(u8, u8, u8)", inlined=True)
-def _upper(high: Limb, low: Limb, bits: Limb) -> Limb:
+def upper_limb(high: Limb, low: Limb, bits: Limb) -> Limb:
     """Return the upper limb of two that move up by less than 64 bits."""
     # A shift by 64 is undefined, so what comes up from below moves in two steps.
     return (high << bits) | ((low >> _ONE) >> (np.uint64(63) - bits))
@@ -164,20 +164,20 @@ def _digit_by_four(r: Word, following: Limb, d: Word, v: Limb) -> tuple[Limb, Wo
 def divide_by_four(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
     """Divide 512 bits by a divisor of four limbs: (quotient, remainder)."""
     bits = leading_zeros(limb(divisor, 3))
-    d3 = _upper(limb(divisor, 3), limb(divisor, 2), bits)
-    d2 = _upper(limb(divisor, 2), limb(divisor, 1), bits)
-    d1 = _upper(limb(divisor, 1), limb(divisor, 0), bits)
+    d3 = upper_limb(limb(divisor, 3), limb(divisor, 2), bits)
+    d2 = upper_limb(limb(divisor, 2), limb(divisor, 1), bits)
+    d1 = upper_limb(limb(divisor, 1), limb(divisor, 0), bits)
     d = from_limbs(d3, d2, d1, limb(divisor, 0) << bits)
     v = reciprocal(d3, d2)
     r = from_limbs(
-        _upper(limb(high, 3), limb(high, 2), bits),
-        _upper(limb(high, 2), limb(high, 1), bits),
-        _upper(limb(high, 1), limb(high, 0), bits),
-        _upper(limb(high, 0), limb(low, 3), bits),
+        upper_limb(limb(high, 3), limb(high, 2), bits),
+        upper_limb(limb(high, 2), limb(high, 1), bits),
+        upper_limb(limb(high, 1), limb(high, 0), bits),
+        upper_limb(limb(high, 0), limb(low, 3), bits),
     )
-    q3, r = _digit_by_four(r, _upper(limb(low, 3), limb(low, 2), bits), d, v)
-    q2, r = _digit_by_four(r, _upper(limb(low, 2), limb(low, 1), bits), d, v)
-    q1, r = _digit_by_four(r, _upper(limb(low, 1), limb(low, 0), bits), d, v)
+    q3, r = _digit_by_four(r, upper_limb(limb(low, 3), limb(low, 2), bits), d, v)
+    q2, r = _digit_by_four(r, upper_limb(limb(low, 2), limb(low, 1), bits), d, v)
+    q1, r = _digit_by_four(r, upper_limb(limb(low, 1), limb(low, 0), bits), d, v)
     q0, r = _digit_by_four(r, limb(low, 0) << bits, d, v)
     remainder = from_limbs(
         limb(r, 3) >> bits,
@@ -220,16 +220,16 @@ def _digit_by_three(
 def divide_by_three(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
     """Divide seven limbs by a divisor of three: (quotient, remainder)."""
     bits = leading_zeros(limb(divisor, 2))
-    d2 = _upper(limb(divisor, 2), limb(divisor, 1), bits)
-    d1 = _upper(limb(divisor, 1), limb(divisor, 0), bits)
+    d2 = upper_limb(limb(divisor, 2), limb(divisor, 1), bits)
+    d1 = upper_limb(limb(divisor, 1), limb(divisor, 0), bits)
     d0 = limb(divisor, 0) << bits
     v = reciprocal(d2, d1)
-    r2 = _upper(limb(high, 2), limb(high, 1), bits)
-    r1 = _upper(limb(high, 1), limb(high, 0), bits)
-    r0 = _upper(limb(high, 0), limb(low, 3), bits)
-    n3 = _upper(limb(low, 3), limb(low, 2), bits)
-    n2 = _upper(limb(low, 2), limb(low, 1), bits)
-    n1 = _upper(limb(low, 1), limb(low, 0), bits)
+    r2 = upper_limb(limb(high, 2), limb(high, 1), bits)
+    r1 = upper_limb(limb(high, 1), limb(high, 0), bits)
+    r0 = upper_limb(limb(high, 0), limb(low, 3), bits)
+    n3 = upper_limb(limb(low, 3), limb(low, 2), bits)
+    n2 = upper_limb(limb(low, 2), limb(low, 1), bits)
+    n1 = upper_limb(limb(low, 1), limb(low, 0), bits)
     q3, r2, r1, r0 = _digit_by_three(r2, r1, r0, n3, d2, d1, d0, v)
     q2, r2, r1, r0 = _digit_by_three(r2, r1, r0, n2, d2, d1, d0, v)
     q1, r2, r1, r0 = _digit_by_three(r2, r1, r0, n1, d2, d1, d0, v)
@@ -252,13 +252,13 @@ def _digit_by_two(
 def divide_by_two(high: Word, low: Word, divisor1: Limb, divisor0: Limb) -> tuple[Word, Word]:
     """Divide six limbs by a divisor of two: (quotient, remainder)."""
     bits = leading_zeros(divisor1)
-    d1, d0 = _upper(divisor1, divisor0, bits), divisor0 << bits
+    d1, d0 = upper_limb(divisor1, divisor0, bits), divisor0 << bits
     v = reciprocal(d1, d0)
-    r1 = _upper(limb(high, 1), limb(high, 0), bits)
-    r0 = _upper(limb(high, 0), limb(low, 3), bits)
-    n3 = _upper(limb(low, 3), limb(low, 2), bits)
-    n2 = _upper(limb(low, 2), limb(low, 1), bits)
-    n1 = _upper(limb(low, 1), limb(low, 0), bits)
+    r1 = upper_limb(limb(high, 1), limb(high, 0), bits)
+    r0 = upper_limb(limb(high, 0), limb(low, 3), bits)
+    n3 = upper_limb(limb(low, 3), limb(low, 2), bits)
+    n2 = upper_limb(limb(low, 2), limb(low, 1), bits)
+    n1 = upper_limb(limb(low, 1), limb(low, 0), bits)
     q3, r1, r0 = _digit_by_two(r1, r0, n3, d1, d0, v)
     q2, r1, r0 = _digit_by_two(r1, r0, n2, d1, d0, v)
     q1, r1, r0 = _digit_by_two(r1, r0, n1, d1, d0, v)
