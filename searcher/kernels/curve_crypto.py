@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from searcher.kernels._jit import kernel
-from searcher.kernels.divisors import divisor, over
+from searcher.kernels.divisors import divisor, divisor_inlined, over, over_inlined
 from searcher.kernels.refusal import Status
 from searcher.kernels.u256 import (
     ONE,
@@ -20,6 +20,7 @@ from searcher.kernels.u256 import (
     bit_length,
     constant,
     div,
+    div_up,
     is_negative,
     load,
     pack,
@@ -36,6 +37,13 @@ NO_CONVERGENCE: Final = int(Status.NO_CONVERGENCE)
 UNSAFE_VALUES: Final = int(Status.UNSAFE_VALUES)
 TURN_TO_NEWTON: Final = -1
 """The cubic has no single real root: the contract iterates instead."""
+
+FEE_REDUCED: Final = 0
+"""The fee falls with fee_gamma / (fee_gamma + 1 - balance)."""
+FEE_HARMONIC: Final = 1
+"""It falls with fee_gamma * balance / (fee_gamma * balance + 1 - balance)."""
+FEE_LINEAR: Final = 2
+"""It falls with the balance."""
 
 ROUNDS: Final = 255
 VIEW_ROUNDS: Final = 5
@@ -78,7 +86,7 @@ def _stepwise(scaled: Word) -> Word:
 
 
 @kernel("f8(U256)")
-def _signed_to_float(x: Word) -> float:
+def signed_to_float(x: Word) -> float:
     """Return a two's complement number as a double."""
     return -to_float(ZERO() - x) if is_negative(x) else to_float(x)
 
@@ -103,7 +111,7 @@ def cbrt(x: Word) -> Word:
     # What is left is far below 2^255, so that its low 256 bits tell it, and its sign.
     left = scaled - root * root * root
     if left != ZERO() and near >= 1.0:
-        more = math.floor(_signed_to_float(left) / (3.0 * near * near))
+        more = math.floor(signed_to_float(left) / (3.0 * near * near))
         root += u256(np.int64(more))
         left = scaled - root * root * root
     while is_negative(left):
@@ -163,13 +171,13 @@ def newton_y(  # noqa: PLR0917  kernels are called by place
     for _ in range(ROUNDS):
         before = y
         good, share = umul(True, k0_each, y)
-        share = over(share, by_d)
+        share = over_inlined(share, by_d)
         good, total = uadd(good, total_given, y)
         good, apart = uadd(good, distance(gamma + WAD(), share), ONE())
         good, mul1 = umul(good, gammas, apart)
-        good, mul1 = umul(good, over(mul1, by_gamma), apart)
+        good, mul1 = umul(good, over_inlined(mul1, by_gamma), apart)
         good, mul1 = umul(good, mul1, _E4())
-        mul1 = over(mul1, by_a)
+        mul1 = over_inlined(mul1, by_a)
         good, mul2 = umul(good, WAD() + WAD(), share)
         good, mul2 = uadd(good, WAD(), div(mul2, apart))
         good, scaled_y = umul(good, WAD(), y)
@@ -183,16 +191,16 @@ def newton_y(  # noqa: PLR0917  kernels are called by place
             y = before >> _ONE_BIT
             continue
         slope -= taken
-        good, prime = udiv(good, slope, y)
-        good = good and prime != ZERO()
-        by_prime = divisor(prime)
-        minus = over(mul1, by_prime)
+        prime = over_inlined(slope, divisor_inlined(y))
+        good = good and y != ZERO() and prime != ZERO()
+        by_prime = divisor_inlined(prime)
+        minus = over_inlined(mul1, by_prime)
         good, plus = uadd(good, slope, scaled_d)
         good, more = umul(good, minus, WAD())
         good, more = udiv(good, more, share)
-        good, plus = uadd(good, over(plus, by_prime), more)
+        good, plus = uadd(good, over_inlined(plus, by_prime), more)
         good, less = umul(good, WAD(), total)
-        good, minus = uadd(good, minus, over(less, by_prime))
+        good, minus = uadd(good, minus, over_inlined(less, by_prime))
         if not good:
             return OVERFLOW, ZERO()
         y = select(plus < minus, before >> _ONE_BIT, plus - minus)
@@ -226,6 +234,20 @@ def unscaled(good: bool, value: Word, scale: Word, precision: Word) -> tuple[boo
     return good, div(value, both) if fits else ZERO()
 
 
+@kernel("U256(U256, U256, U256, U256)")
+def missing(value: Word, scale: Word, precision: Word, held: Word) -> Word:
+    """Return how much more than is held it takes, in smallest units, to have an `xp` of `value`."""
+    whole = div_up(value * WAD(), scale * precision)
+    return whole - held if whole > held else ZERO()
+
+
+@kernel("Tuple((b1, U256))(b1, U256, U256)")
+def before_fee(good: bool, paid: Word, fee: Word) -> tuple[bool, Word]:
+    """Return the least amount, not 0, that leaves `paid`, not 0, after a fee in 1e-10."""
+    good, gross = umul(good, paid - ONE(), E10())
+    return good and fee < E10(), div(gross, E10() - fee) + ONE()
+
+
 @kernel("f8(f8, f8, f8, f8)")
 def slope(x_in: float, x_out: float, near: float, far: float) -> float:
     """Return how much goes out per unit in at a point of the curve, both as `xp`, without the fee.
@@ -253,3 +275,55 @@ def curvature(
     """
     near = 2.0 * k0**3 + (1.0 + gamma) ** 2 - k0**2 * (2.0 * gamma + 3.0)
     return near, amplification / 10_000.0 * gamma * gamma / invariant * k0
+
+
+@kernel("UniTuple(f8, 2)(f8, f8, f8, f8, i8)")
+def fee_between(
+    balance: float, mid: float, out: float, fee_gamma: float, form: int
+) -> tuple[float, float]:
+    """Return the fee as a share, and its slope by the balance; not above 0 where there is none.
+
+    Args:
+        balance: how balanced the pool is, 1 at most.
+        mid: the fee in balance, 1e-10.
+        out: the fee out of it, 1e-10.
+        fee_gamma: how the one becomes the other, in units.
+        form: FEE_REDUCED, FEE_HARMONIC or FEE_LINEAR.
+    """
+    rest, above = 1.0, balance
+    if form == FEE_HARMONIC:
+        rest, above = fee_gamma * balance + 1.0 - balance, fee_gamma * balance
+    elif form == FEE_REDUCED:
+        rest, above = fee_gamma + 1.0 - balance, fee_gamma
+    if not rest > 0.0:
+        return -1.0, 0.0
+    weight, turn = above / rest, 1.0 if form == FEE_LINEAR else fee_gamma / (rest * rest)
+    mid, out = mid / FEE_UNIT, out / FEE_UNIT
+    return mid * weight + out * (1.0 - weight), turn * (mid - out)
+
+
+@kernel("f8(f8, f8, f8, f8, f8, f8, f8, f8)")
+def rate(  # noqa: PLR0917  kernels are called by place
+    x_in: float,
+    x_out: float,
+    mean: float,
+    balance: float,
+    descent: float,
+    fee: float,
+    turn: float,
+    paid: float,
+) -> float:
+    """Return how much more is paid per unit more in, both as `xp`: the fee moves meanwhile.
+
+    Args:
+        x_in: `xp` of the coin that goes in.
+        x_out: `xp` of the coin that goes out.
+        mean: the mean of all coins' `xp`.
+        balance: how balanced the pool is.
+        descent: the `slope` there.
+        fee: the fee as a share.
+        turn: its slope by the balance.
+        paid: what has come out so far, before the fee, which is taken off all of it.
+    """
+    moved = balance * (1.0 / x_in - 1.0 / mean - descent * (1.0 / x_out - 1.0 / mean))
+    return (1.0 - fee) * descent - moved * turn * max(paid, 0.0)

@@ -16,7 +16,8 @@ from searcher.kernels.curve_crypto import (
     E14,
     E16,
     E20,
-    FEE_UNIT,
+    FEE_HARMONIC,
+    FEE_REDUCED,
     MAX_D,
     MIN_D,
     MIN_GAMMA,
@@ -29,12 +30,17 @@ from searcher.kernels.curve_crypto import (
     VIEW_ROUNDS,
     WAD,
     ZERO_AMOUNT,
+    before_fee,
     cbrt,
     curvature,
     distance,
+    fee_between,
     is_share,
+    missing,
     newton_y,
+    rate,
     scale_down,
+    signed_to_float,
     slope,
     unscaled,
 )
@@ -47,6 +53,7 @@ from searcher.kernels.u256 import (
     abs_,
     constant,
     div,
+    div_up,
     is_negative,
     isqrt,
     load,
@@ -345,28 +352,59 @@ def get_y(pool: Words, maths: int, x: Word) -> tuple[int, Word, Word]:
     return status, y, ZERO()
 
 
+@kernel("Tuple((i8, U256, U256, U256))(u8[:,::1], i8, i8, i8, U256)")
+def _paid(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> tuple[int, Word, Word, Word]:
+    """Return what is paid, the fee, and what comes out before it as `xp`."""
+    if dx == ZERO() and maths != LEGACY:
+        return ZERO_AMOUNT, ZERO(), ZERO(), ZERO()
+    good, taken = uadd(True, load(pool, i), dx)
+    good, xp_in = scaled(good, pool, i, taken)
+    good, xp_out = scaled(good, pool, 1 - i, load(pool, 1 - i))
+    if not good:
+        return OVERFLOW, ZERO(), ZERO(), ZERO()
+    status, y, _ = get_y(pool, maths, xp_in)
+    if status != OK:
+        return status, ZERO(), ZERO(), ZERO()
+    good, out = usub(True, xp_out, y)
+    good, out = usub(good, out, ONE())
+    good, dy = _unscaled(good, pool, 1 - i, out)
+    first, second = (xp_in, y) if i == 0 else (y, xp_in)
+    good, fee = fee_at(good, pool, harmonic, first, second)
+    good, taken = umul(good, fee, dy)
+    good, dy = usub(good, dy, div(taken, E10()))
+    return (OK if good else OVERFLOW), dy, fee, out
+
+
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, i8, U256)")
 def exact_in(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> tuple[int, Word]:
     """Return what the pool pays of the other coin for `dx` of coin `i`: the views' get_dy."""
-    if dx == ZERO() and maths != LEGACY:
-        return ZERO_AMOUNT, ZERO()
-    j = 1 - i
-    good, taken = uadd(True, load(pool, i), dx)
-    good, xp_in = scaled(good, pool, i, taken)
-    good, xp_out = scaled(good, pool, j, load(pool, j))
-    if not good:
-        return OVERFLOW, ZERO()
-    status, y, _ = get_y(pool, maths, xp_in)
-    if status != OK:
-        return status, ZERO()
-    good, dy = usub(True, xp_out, y)
-    good, dy = usub(good, dy, ONE())
-    good, dy = _unscaled(good, pool, j, dy)
-    first, second = (xp_in, y) if i == 0 else (y, xp_in)
-    good, fee = fee_at(good, pool, harmonic, first, second)
-    good, fee = umul(good, fee, dy)
-    good, dy = usub(good, dy, div(fee, E10()))
-    return (OK, dy) if good else (OVERFLOW, ZERO())
+    status, dy, _, _ = _paid(pool, maths, harmonic, i, dx)
+    return status, (dy if status == OK else ZERO())
+
+
+@kernel("Tuple((i8, U256, f8))(u8[:,::1], i8, i8, i8, U256, U256)")
+def shortfall(  # noqa: PLR0917  kernels are called by place
+    pool: Words, maths: int, harmonic: int, i: int, dx: Word, wanted: Word
+) -> tuple[int, Word, float]:
+    """Return what is paid, and how much too little comes out before the fee, as `xp`, for that."""
+    status, dy, fee, out = _paid(pool, maths, harmonic, i, dx)
+    good, gross = before_fee(status == OK, wanted, fee)
+    good, needed = scaled(good, pool, 1 - i, gross)
+    return status, dy, signed_to_float(needed - out) if good else 0.0
+
+
+@kernel("U256(u8[:,::1], i8, U256)")
+def k0_given(pool: Words, i: int, dx: Word) -> Word:
+    """Return K0 of coin `i` after an input that the maths takes."""
+    _, xp_in = scaled(True, pool, i, load(pool, i) + dx)
+    return div((WAD() + WAD()) * xp_in, load(pool, 7))
+
+
+@kernel("U256(u8[:,::1], i8, U256)")
+def least_with(pool: Words, i: int, k0: Word) -> Word:
+    """Return the least input after which `k0_given` is at least `k0`."""
+    xp_in = div_up(k0 * load(pool, 7), WAD() + WAD())
+    return missing(xp_in, load(pool, 4) if i == 1 else WAD(), load(pool, 2 + i), load(pool, i))
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, i8, U256)")
@@ -401,29 +439,31 @@ def exact_out(pool: Words, maths: int, harmonic: int, i: int, dy: Word) -> tuple
 
 
 @kernel("f8(u8[:,::1], i8)")
-def _unit(pool: Words, place: int) -> float:
+def unit(pool: Words, place: int) -> float:
     """Return the `xp` of one smallest unit."""
-    unit = to_float(load(pool, 2 + place))
-    return unit * to_float(load(pool, 4)) / 1e18 if place == 1 else unit
+    one = to_float(load(pool, 2 + place))
+    return one * to_float(load(pool, 4)) / 1e18 if place == 1 else one
 
 
-@kernel("Tuple((i8, f8))(u8[:,::1], i8, i8, i8, U256)")
-def marginal_rate(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> tuple[int, float]:
-    """Return how much more of the other coin comes out per unit more of coin `i` after `dx`."""
-    j = 1 - i
-    good, taken = uadd(True, load(pool, i), dx)
-    good, xp_in = scaled(good, pool, i, taken)
-    good, xp_out = scaled(good, pool, j, load(pool, j))
-    if not good:
-        return OVERFLOW, 0.0
-    y = xp_out
-    if dx != ZERO():
-        status, y, _ = get_y(pool, maths, xp_in)
-        if status != OK:
-            return status, 0.0
-    if xp_in == ZERO() or y == ZERO() or load(pool, 7) == ZERO():
-        return UNSAFE_VALUES, 0.0
-    x_in, x_out = to_float(xp_in), to_float(y)
+@kernel("UniTuple(f8, 3)(u8[:,::1], i8, f8, f8)")
+def balance_and_fee(
+    pool: Words, harmonic: int, x_in: float, x_out: float
+) -> tuple[float, float, float]:
+    """Return the pool's balance at given `xp`, the fee there and its slope, as `fee_between`."""
+    total = x_in + x_out
+    balance = 4.0 * x_in * x_out / (total * total)
+    mid, out = to_float(load(pool, 8)), to_float(load(pool, 9))
+    fee_gamma = to_float(load(pool, 10)) / 1e18
+    form = FEE_HARMONIC if harmonic else FEE_REDUCED
+    fee, turn = fee_between(balance, mid, out, fee_gamma, form)
+    return balance, fee, turn
+
+
+@kernel("Tuple((i8, f8))(u8[:,::1], i8, i8, i8, f8, f8)")
+def rate_at(  # noqa: PLR0917  kernels are called by place
+    pool: Words, maths: int, harmonic: int, i: int, x_in: float, x_out: float
+) -> tuple[int, float]:
+    """Return how much more of the other coin comes out per unit more of coin `i`, at given `xp`."""
     amplification, invariant = to_float(load(pool, 5)), to_float(load(pool, 7))
     k0 = 4.0 * x_in / invariant * x_out / invariant
     if maths == STABLESWAP:
@@ -431,22 +471,27 @@ def marginal_rate(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> t
         far = 2.0 * amplification / 10_000.0
     else:
         near, far = curvature(k0, amplification, to_float(load(pool, 6)) / 1e18, invariant)
-    descent = slope(x_in, x_out, near, far)
-    total = x_in + x_out
-    balance = 4.0 * x_in * x_out / (total * total)
-    fee_gamma = to_float(load(pool, 10)) / 1e18
-    if harmonic:
-        rest = fee_gamma * balance + 1.0 - balance
-        weight = fee_gamma * balance / rest
-    else:
-        rest = fee_gamma + 1.0 - balance
-        weight = fee_gamma / rest
-    if not rest > 0.0:
+    balance, fee, turn = balance_and_fee(pool, harmonic, x_in, x_out)
+    if fee < 0.0:
         return OVERFLOW, 0.0
-    mid, out = to_float(load(pool, 8)) / FEE_UNIT, to_float(load(pool, 9)) / FEE_UNIT
-    # The fee moves with the balances, and is taken off all that came out so far.
-    moved = balance * (1.0 / x_in - 2.0 / total - descent * (1.0 / x_out - 2.0 / total))
-    moved *= fee_gamma / (rest * rest) * (mid - out)
-    fee = mid * weight + out * (1.0 - weight)
-    rate = (1.0 - fee) * descent - moved * max(to_float(xp_out) - x_out, 0.0)
-    return OK, rate * _unit(pool, i) / _unit(pool, j)
+    descent, mean = slope(x_in, x_out, near, far), (x_in + x_out) / 2.0
+    j = 1 - i
+    paid = to_float(load(pool, j)) * unit(pool, j) - x_out
+    more = rate(x_in, x_out, mean, balance, descent, fee, turn, paid)
+    return OK, more * unit(pool, i) / unit(pool, j)
+
+
+@kernel("Tuple((i8, f8))(u8[:,::1], i8, i8, i8, U256)")
+def marginal_rate(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> tuple[int, float]:
+    """Return how much more of the other coin comes out per unit more of coin `i` after `dx`."""
+    good, taken = uadd(True, load(pool, i), dx)
+    good, xp_in = scaled(good, pool, i, taken)
+    good, y = scaled(good, pool, 1 - i, load(pool, 1 - i))
+    status = OK if good else OVERFLOW
+    if good and dx != ZERO():
+        status, y, _ = get_y(pool, maths, xp_in)
+    if status != OK:
+        return status, 0.0
+    if xp_in == ZERO() or y == ZERO() or load(pool, 7) == ZERO():
+        return UNSAFE_VALUES, 0.0
+    return rate_at(pool, maths, harmonic, i, to_float(xp_in), to_float(y))

@@ -1,8 +1,9 @@
 """Division of many numbers by the same one: what depends on the divisor alone is done once.
 
 Contracts divide by the same invariant, sum or coefficient again and again. A divisor of up to two
-limbs is normalised and its reciprocal found by `divisor`; `over` then takes two or three
-multiplications per quotient digit, and says what `u256.div` says.
+limbs is normalised and its reciprocal found by `divisor`; `over` then takes a few multiplications
+per quotient digit, and says what `u256.div` says. What ends in `_inlined` stands in its caller's
+code: for loops that are worth their own.
 
 Source: Moeller and Granlund, "Improved division by invariant integers" (2011), as in `_division`.
 """
@@ -30,8 +31,8 @@ _LIMB: Final = np.uint64(64)
 _LAST: Final = np.uint64(63)
 
 
-@kernel(f"{DIVISOR}(U256)")
-def divisor(d: Word) -> Divisor:
+@kernel(f"{DIVISOR}(U256)", inlined=True)
+def divisor_inlined(d: Word) -> Divisor:
     """Return a number as a divisor; any may be one, as with `div`."""
     d1, d0, moved = limb(d, 1), limb(d, 0), _NONE
     if (limb(d, 3) | limb(d, 2)) != _NONE or d == ZERO():
@@ -44,8 +45,14 @@ def divisor(d: Word) -> Divisor:
     return d, moved + bits, d1, d0, reciprocal(d1, d0)
 
 
-@kernel(f"U256(U256, {DIVISOR})")
-def over(a: Word, by: Divisor) -> Word:
+@kernel(f"{DIVISOR}(U256)")
+def divisor(d: Word) -> Divisor:
+    """Return a number as a divisor; any may be one, as with `div`."""
+    return divisor_inlined(d)
+
+
+@kernel(f"U256(U256, {DIVISOR})", inlined=True)
+def over_inlined(a: Word, by: Divisor) -> Word:
     """Return the quotient, rounded down; by zero it is 0."""
     d, moved, d1, d0, v = by
     if d1 == _NONE:
@@ -78,6 +85,12 @@ def over(a: Word, by: Divisor) -> Word:
     if r1 != _NONE or r0 >= d1:
         q0, r1, r0 = divide3by2(r1, r0, n0, d1, d0, v)
     return from_limbs(q3, q2, q1, q0)
+
+
+@kernel(f"U256(U256, {DIVISOR})")
+def over(a: Word, by: Divisor) -> Word:
+    """Return the quotient, rounded down; by zero it is 0."""
+    return over_inlined(a, by)
 
 
 @kernel(f"U256(U256, {DIVISOR}, b1)")
