@@ -272,7 +272,7 @@ class World:
         if to in self.broken:
             return Rejected("execution reverted")
         if name == selector("decimals()"):
-            return data(DECIMALS[to])
+            return data(DECIMALS.get(to, 18))
         pool = self.states[block["blockHash"]].get(to)
         if pool is None:
             return "0x"
