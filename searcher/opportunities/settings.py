@@ -95,7 +95,8 @@ class CycleSettings(Settings):
     )
     max_cycles: int = knob(
         2_000_000,
-        why="cycles of token pairs kept in memory (24 bytes each); the longest are left out first",
+        why="cycles of token pairs kept in memory (about 120 bytes each); the longest are left out"
+        " first, and of those the ones through the thinnest pairs",
         unit="cycles",
         ge=1,
         le=100_000_000,

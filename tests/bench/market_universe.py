@@ -31,7 +31,7 @@ CONCENTRATED = 4_500
 HUBS = 5
 """WETH, USDC, USDT, DAI and WBTC."""
 HUB_SHARES = (0.74, 0.11, 0.09, 0.03, 0.03)
-PARALLEL = 14
+PARALLEL = 15
 NOISE = 0.0008
 """Standard deviation of prices, or a quarter of the fee where that is less: what stands further
 apart has been arbitraged."""

@@ -328,6 +328,64 @@ async def test_new_pools_join_the_search():
     assert replayed(world, found) == found.gross_wei
 
 
+async def test_a_pool_of_a_block_taken_back_leaves_and_another_takes_its_row():
+    world = World()
+    world.create_v2("v2", WETH, DAI, 1000 * E18, 1000 * E18)
+    world.create_v2("v2", WETH, WBTC, 1000 * E18, 1000 * 10**8)
+    world.seal()
+    market = await market_of(world)
+    scanner = scanner_of(market)
+    parent = world.head
+    gone = world.create_v2("fork", WETH, DAI, 1000 * E18, 1100 * E18)
+    delta = market.apply(world.seal())
+    assert len(scanner.on_block(delta, world.context(1), 0)) == 1
+    row = market.row(gone)
+    scanner.follow(market.unwind(parent))
+    (book,) = scanner._books.values()
+    assert book.statistics().rows == 2
+    assert book.edges(WETH, DAI) == [0]
+    world.headers.pop(), world.sealed.pop(), world.pools.pop(gone)
+    other = world.create_v2("fork", WETH, WBTC, 1000 * E18, 1100 * 10**8)
+    delta = market.apply(world.seal())
+    (found,) = scanner.on_block(delta, world.context(1), 0)
+    assert market.row(other) == row
+    assert other in found.pools
+    assert book.edges(WETH, DAI) == [0]
+    assert replayed(world, found) == found.gross_wei
+
+
+async def test_a_candidate_without_amounts_is_sized_by_exact_quotes():
+    world = balanced()
+    world.swap(next(iter(world.pools)), 30 * E18, zero_for_one=True)
+    market = await market_of(world)
+    scanner = scanner_of(market)
+    scanner.on_block(market.apply(world.seal()), world.context(1), 0)
+    ((strategy, book), *_) = scanner._strategies
+    plain = scanner._evaluator(strategy, book, world.context(1))
+    known = book.search()[0]
+    bare = known._replace(amounts=())
+    expected, walked = plain.confirm(known), plain.confirm(bare)
+    assert walked.hops == expected.hops
+    assert (walked.net_wei, walked.gas_estimate) == (expected.net_wei, expected.gas_estimate)
+    asked = []
+
+    def half(market, block, edges, amount, *, least, most):
+        asked.append((edges, amount, least, most))
+        quotes, goes_in = [], amount // 2
+        for edge in edges:
+            quotes.append(market.quote(edge >> 1, block, goes_in, zero_for_one=edge & 1 == 0))
+            goes_in = quotes[-1].realised
+        return amount // 2, quotes
+
+    scanner._refine = half
+    sized = scanner._evaluator(strategy, book, world.context(1)).confirm(bare)
+    assert asked == [(known.edges, known.amount_in, 0.0, 2.0**112)]
+    assert sized.hops[0].amount_in == known.amount_in // 2
+    assert 0 < sized.gross_wei < expected.gross_wei
+    scanner._refine = lambda *_, **__: (0, ())
+    assert scanner._evaluator(strategy, book, world.context(1)).confirm(bare) is None
+
+
 async def test_cycles_beyond_the_limit_are_counted():
     _, scanner, _ = await on_block(balanced(), max_cycles=2)
     (searches,) = scanner.statistics().searches
