@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from searcher.domain.settings import AddressSetting, Reload, Settings, knob
 
 
@@ -14,13 +16,20 @@ class TokenSettings(Settings):
     )
 
 
-class DexSettings(Settings):
-    """One deployment of a protocol: a factory whose pools are followed."""
+class DeploymentSettings(Settings):
+    """Where a protocol's pools are on one chain, and what tells of them."""
 
-    protocol: str = knob(why="the plug-in that knows its pools, such as uniswap_v2", min_length=1)
-    factory: AddressSetting = knob(why="the contract whose events announce new pools")
+    factory: AddressSetting | None = knob(
+        None, why="the contract whose events, or whose list, announce pools"
+    )
+    vault: AddressSetting | None = knob(
+        None, why="the vault that holds the tokens of its pools (Balancer)"
+    )
+    factories: tuple[AddressSetting, ...] = knob(
+        (), why="the factories whose pools of the vault are taken (Balancer)"
+    )
     first_block: int = knob(
-        0, why="the block of the factory's creation, where the search begins", unit="block", ge=0
+        0, why="the block of their creation, where the search begins", unit="block", ge=0
     )
     fee_pips: int | None = knob(
         None,
@@ -28,6 +37,31 @@ class DexSettings(Settings):
         unit="hundredths of a basis point",
         ge=0,
         lt=1_000_000,
+    )
+    contracts: dict[str, str] = knob(
+        {},
+        why="the name of the contract that an implementation's address stands for, by the address;"
+        " a factory's pools of other implementations are not taken (Curve before StableSwap-NG)",
+    )
+    pools: tuple[dict[str, Any], ...] = knob(
+        (), why="pools that no factory tells of: the identity of each (Curve's own pools)"
+    )
+    base_pools: tuple[dict[str, Any], ...] = knob(
+        (), why="pools that metapools stand on: the identity of each (Curve)"
+    )
+
+
+class DexSettings(DeploymentSettings):
+    """One deployment of a protocol, whose pools are followed."""
+
+    protocol: str = knob(why="the plug-in that knows its pools, such as uniswap_v2", min_length=1)
+
+
+class ProtocolSettings(Settings):
+    """Where one protocol is deployed: a file of `protocols/`, called after the plug-in."""
+
+    dexes: dict[str, dict[str, DeploymentSettings]] = knob(
+        why="its DEXes, by chain and by name", min_length=1
     )
 
 
