@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -79,6 +80,8 @@ class AnnouncedPools(PoolProtocol[S]):
     kind: ClassVar[int] = PIECEWISE
     created_topics: ClassVar[frozenset[str]]
     """Events of `announcers` that tell of pools."""
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    """The events of `created_topics` with two tokens indexed: by topic, the place of the first."""
     needs: ClassVar[tuple[str, ...]] = ("factory",)
     """Keys of a DEX's settings that must be given."""
     takes: ClassVar[tuple[str, ...]] = ()
@@ -143,11 +146,11 @@ class AnnouncedPools(PoolProtocol[S]):
         return msgspec.json.decode(pool.details, type=self.Identity)
 
     def pool_key(self, log: Log) -> str:
-        """Return the id of the pool that a log is of, or of a contract that pools depend on."""
+        """Return the id of the pool that a log is of, or who emitted a log that is of none."""
         return log.address
 
-    def depends_on(self, state: S) -> tuple[str, ...]:
-        """Return the keys of logs that change a pool beside its own: a base pool, a factory."""
+    def watched(self, state: S) -> tuple[Address, ...]:
+        """Return further contracts whose logs change a pool: a base pool, a factory."""
         del state
         return ()
 

@@ -209,9 +209,9 @@ class BalancerV2(BalancerPools[S]):
         about = log.topics[0] in _VAULT_EVENTS and len(log.topics) > 1
         return f"{log.address}/{log.topics[1]}" if about else log.address
 
-    def depends_on(self, state: S) -> tuple[str, ...]:
+    def watched(self, state: S) -> tuple[Address, ...]:
         """Return the pool's own contract (fee, curve, pause) and the vault (its pause)."""
-        own = () if state.pool_id is None else (state.pool_id[:42],)
+        own = () if state.pool_id is None else (Address(state.pool_id[:42]),)
         return own if state.vault is None else (*own, state.vault)
 
     def tokens_of(self, state: S) -> tuple[Address, ...]:

@@ -231,7 +231,7 @@ class BalancerV3(BalancerPools[S]):
         about = log.topics[0] in VAULT_EVENTS and len(log.topics) > 1
         return f"{log.address}/{log.topics[1]}" if about else log.address
 
-    def depends_on(self, state: S) -> tuple[str, ...]:
+    def watched(self, state: S) -> tuple[Address, ...]:
         """Return the pool's own contract (its curve) and the vault (its pause)."""
         return tuple(a for a in (state.pool, state.vault) if a is not None)
 

@@ -1,54 +1,76 @@
-"""Finding pools: the factories' events, asked for in ranges that the node will answer."""
+"""Finding pools: announcements in ranges that the node will answer, lists, and what completes them.
+
+What is found is written down range by range, so that a bootstrap that is killed, or whose budget is
+spent, goes on where it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
 
 from searcher.domain.errors import NodeUnreachable, Rejected, Retryable
-from searcher.domain.events import Log
+from searcher.domain.events import BlockRef, Log
 from searcher.domain.units import Address
+from searcher.market.census import Census, LogQuery
+from searcher.market.checkpoint import FORMAT, Checkpoint, FoundPool, Scope, Step
 from searcher.market.node import Node
-from searcher.market.settings import DexSettings, DiscoverySettings
+from searcher.market.settings import DiscoverySettings
+
+_GROWTH: Final = 2
+"""After a range that was answered the next is so many times as wide, up to the setting."""
+
+
+class Progress(Struct, frozen=True):
+    """How far a bootstrap is.
+
+    `done` of `total` are blocks while pools are looked for (`what` is "blocks"), pools while their
+    states are read ("pools"). `pools` is how many were found so far.
+    """
+
+    chain: str
+    what: str
+    done: int
+    total: int
+    pools: int
+
+
+Watch = Callable[[Progress], None]
+
+
+class LogRange(NamedTuple):
+    """The logs of blocks `begin` to `end`, in the chain's order."""
+
+    begin: int
+    end: int
+    logs: list[Log]
 
 
 async def announcements(
-    node: Node,
-    factories: Mapping[Address, tuple[str, int]],
-    last_block: int,
-    tokens: Sequence[Address] | None,
-    settings: DiscoverySettings,
-) -> AsyncIterator[Log]:
-    """Yield the factories' announcements in the chain's order.
+    node: Node, queries: Sequence[LogQuery], blocks: range, settings: DiscoverySettings
+) -> AsyncIterator[LogRange]:
+    """Yield the logs that were asked for, a range of blocks at a time.
 
     Args:
         node: whom to ask.
-        factories: of each factory the event's topic and the first block to look at.
-        last_block: the last block to look at.
-        tokens: only pools of two of these; of any when None.
-        settings: how many blocks to ask for at once.
+        queries: whose logs, and which.
+        blocks: where to look.
+        settings: how many blocks to ask for at once; fewer where the node finds it too many.
 
     Raises:
-        Rejected: the node refuses even a single block.
+        Rejected: the node refuses even a single block, or answers something that is no log.
         Retryable: the node does not answer.
     """
-    if not factories:
-        return
-    topics: list[Any] = [sorted({topic for topic, _ in factories.values()})]
-    if tokens is not None:
-        padded = ["0x" + "0" * 24 + token[2:] for token in tokens]
-        topics += [padded, padded]
-    begin, width = min(first for _, first in factories.values()), settings.log_range_blocks
-    while begin <= last_block:
-        end = min(begin + width - 1, last_block)
-        query = {
-            "fromBlock": hex(begin),
-            "toBlock": hex(end),
-            "address": list(factories),
-            "topics": topics,
-        }
+    begin, width = blocks.start, settings.log_range_blocks
+    while begin < blocks.stop:
+        end = min(begin + width, blocks.stop) - 1
         try:
-            answer = await node.call("eth_getLogs", [query])
+            logs = [log for query in queries for log in await _logs(node, query, begin, end)]
         except NodeUnreachable:
             raise
         except (Rejected, Retryable):
@@ -57,20 +79,108 @@ async def announcements(
                 raise
             width = (end - begin + 1) // 2
             continue
-        if not isinstance(answer, list):
-            raise Rejected("eth_getLogs did not answer a list: use another node")
-        for entry in answer:
-            log = _log(entry)
-            if log.address in factories and log.topics[:1] == (factories[log.address][0],):
-                yield log
-        begin, width = end + 1, min(2 * width, settings.log_range_blocks)
+        yield LogRange(begin, end, logs)
+        begin, width = end + 1, min(_GROWTH * width, settings.log_range_blocks)
 
 
-def factories_of(
-    dexes: Iterable[tuple[DexSettings, str]], *, not_before: int = 0
-) -> dict[Address, tuple[str, int]]:
-    """Return the event's topic and the first block to look at of each factory."""
-    return {Address(dex.factory): (topic, max(dex.first_block, not_before)) for dex, topic in dexes}
+async def _logs(node: Node, query: LogQuery, begin: int, end: int) -> list[Log]:
+    asked = {
+        "fromBlock": hex(begin),
+        "toBlock": hex(end),
+        "address": list(query.announcers),
+        "topics": list(query.topics),
+    }
+    answer = await node.call("eth_getLogs", [asked])
+    if not isinstance(answer, list):
+        raise Rejected("eth_getLogs did not answer a list: use another node")
+    return [_log(entry) for entry in answer]
+
+
+class Discovery:
+    """Finds every pool of a chain's DEXes up to a block.
+
+    Args:
+        chain: the chain's config name.
+        chain_id: its EIP-155 id.
+        census: its announcers.
+        settings: how pools are looked for.
+        tokens: only pools of these are wanted; None for any.
+        folder: where what was found is written down; None keeps nothing.
+        watch: told of every step.
+    """
+
+    def __init__(
+        self,
+        chain: str,
+        chain_id: int,
+        census: Census,
+        settings: DiscoverySettings,
+        *,
+        tokens: AbstractSet[Address] | None = None,
+        folder: Path | None = None,
+        watch: Watch = lambda _: None,
+    ) -> None:
+        self._tokens = tokens
+        self._scope = Scope(FORMAT, chain, chain_id, _digest(census, tokens))
+        self._census = census
+        self._settings = settings
+        self._path = None if folder is None else folder / f"{chain}.found"
+        self._watch = watch
+
+    async def find(self, node: Node, head: BlockRef) -> list[FoundPool]:
+        """Return every pool that is announced, listed or configured up to `head`.
+
+        What an earlier call wrote down is not asked for again, but for the last `rescan_blocks`,
+        which a reorganisation may have replaced.
+
+        Raises:
+            SearcherError: the node does not answer, or the budget is spent; what was found so far
+                is kept where there is a folder.
+        """
+        if self._path is None:
+            return await self._find(node, head, None)
+        with Checkpoint(self._path, self._scope) as checkpoint:
+            return await self._find(node, head, checkpoint)
+
+    async def _find(
+        self, node: Node, head: BlockRef, checkpoint: Checkpoint | None
+    ) -> list[FoundPool]:
+        pools = {} if checkpoint is None else dict(checkpoint.pools)
+        listed = {} if checkpoint is None else dict(checkpoint.listed)
+        first = self._census.first_block
+        if checkpoint is not None and checkpoint.last_block >= first:
+            first = max(first, checkpoint.last_block + 1 - self._settings.rescan_blocks)
+
+        def keep(step: Step) -> None:
+            new = tuple(pool for pool in step.pools if pool.id not in pools)
+            pools.update((pool.id, pool) for pool in new)
+            if checkpoint is not None:
+                checkpoint.add(Step(step.last_block, new, step.listed))
+
+        batch_calls = self._settings.batch_calls
+        found, places = await self._census.read_lists(node, head, listed, batch_calls=batch_calls)
+        before = -1 if checkpoint is None else checkpoint.last_block
+        keep(Step(before, tuple(found), places))
+        blocks = range(first, head.number + 1)
+        queries = self._census.queries(self._tokens)
+        if not queries:
+            return list(pools.values())
+        async for part in announcements(node, queries, blocks, self._settings):
+            announced = [pool for log in part.logs for pool in self._census.take(log)]
+            announced += await self._census.complete(node, head, batch_calls=batch_calls)
+            keep(Step(part.end, tuple(announced)))
+            done = part.end + 1 - blocks.start
+            self._watch(
+                Progress(self._scope.chain, "blocks", done, max(1, len(blocks)), len(pools))
+            )
+        return list(pools.values())
+
+
+def _digest(census: Census, tokens: AbstractSet[Address] | None) -> str:
+    """Return a hash of everything that decides what is found."""
+    wanted = "any" if tokens is None else ",".join(sorted(tokens))
+    text = f"{census.digest} {wanted}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _log(entry: Any) -> Log:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from searcher.domain.settings import AddressSetting, Reload, Settings, knob
+from searcher.market.budget import BudgetSettings
 
 
 class TokenSettings(Settings):
@@ -69,7 +70,21 @@ class DiscoverySettings(Settings):
     """How pools are looked for and read."""
 
     only_configured_tokens: bool = knob(
-        True, why="follow only pools whose two tokens are both named in this file"
+        True, why="follow only pools of tokens that are named in this file"
+    )
+    tokens_allowed: tuple[str, ...] = knob(
+        (), why="follow only pools of these tokens too, by name or address; none for any"
+    )
+    tokens_denied: tuple[str, ...] = knob(
+        (), why="follow no pool of these tokens, by name or address"
+    )
+    least_liquidity_native: float = knob(
+        0.0,
+        why="pools that hold less are counted and not searched",
+        unit="native coins",
+        ge=0,
+        le=1_000_000,
+        reload=Reload.HOT,
     )
     log_range_blocks: int = knob(
         50_000,
@@ -81,9 +96,23 @@ class DiscoverySettings(Settings):
     batch_calls: int = knob(
         400, why="how many eth_call go into one request", unit="calls", ge=1, le=10_000
     )
+    folder: str = knob(
+        "~/.cache/searcher/discovery",
+        why="where what was found is written down, for a start that goes on where the last one was",
+        min_length=1,
+    )
+    reprove_after_blocks: int = knob(
+        50_000,
+        why="a token is proven again when its last proof is older",
+        unit="blocks",
+        ge=1,
+        le=100_000_000,
+        reload=Reload.HOT,
+    )
+    budget: BudgetSettings = knob(BudgetSettings(), why="what reading the market may cost")
     most_pools: int = knob(
         20_000,
-        why="pools beyond this number are counted and not followed",
+        why="pools beyond this number, the deepest first, are counted and not searched",
         unit="pools",
         ge=1,
         le=1_000_000,

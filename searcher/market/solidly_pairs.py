@@ -9,6 +9,8 @@ does not say enough: both are read for each block.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from msgspec import Struct
@@ -118,6 +120,7 @@ class SolidlyPairs(AnnouncedPools[SolidlyState]):
     State = SolidlyState
     Identity = SolidlyIdentity
     created_topics = frozenset({PAIR_CREATED})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({PAIR_CREATED: 1})
     topics = frozenset({SYNC, NARROW_SYNC})
     usual_gas = 110_000
     volatile = frozenset({"is_paused"})

@@ -9,8 +9,10 @@ dynamic-fee flag, leaves the pool unmodelled.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
@@ -114,6 +116,7 @@ class AlgebraIntegral(AnnouncedPools[AlgebraIntegralState]):
     State = AlgebraIntegralState
     Identity = AlgebraIntegralIdentity
     created_topics = frozenset({POOL, CUSTOM_POOL})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({POOL: 1, CUSTOM_POOL: 2})
     usual_gas = 150_000
     topics = frozenset(
         {

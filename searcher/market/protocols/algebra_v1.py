@@ -8,8 +8,10 @@ the oracle read in the last block, the fee of a later block is computed exactly.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -130,6 +132,7 @@ class AlgebraV1(AnnouncedPools[AlgebraV1State]):
     State = AlgebraV1State
     Identity = AlgebraV1Identity
     created_topics = frozenset({POOL})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({POOL: 1})
     usual_gas = 150_000
     topics = frozenset(
         {

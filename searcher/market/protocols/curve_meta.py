@@ -224,7 +224,7 @@ class CurveMeta(AnnouncedPools[CurveMetaState]):
                 found.append(_announcement(pool.pool, bases[base], MetaContract(contract)))
         return Listing(tuple(found), first + len(listed), refused)
 
-    def depends_on(self, state: CurveMetaState) -> tuple[str, ...]:
+    def watched(self, state: CurveMetaState) -> tuple[Address, ...]:
         """Return the base pool."""
         return (state.base_pool.address,)
 

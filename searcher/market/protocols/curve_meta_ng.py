@@ -169,7 +169,7 @@ class CurveMetaNg(AnnouncedPools[CurveMetaNgState]):
             found.append(Announcement(pool, pool, identity=identity))
         return Listing(tuple(found), first + len(listed))
 
-    def depends_on(self, state: CurveMetaNgState) -> tuple[str, ...]:
+    def watched(self, state: CurveMetaNgState) -> tuple[Address, ...]:
         """Return the base pool."""
         base = state.base_pool or state.legacy_base_pool
         return () if base is None else (base.address,)

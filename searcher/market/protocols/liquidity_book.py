@@ -9,10 +9,11 @@ to the active bin, which logs do not carry: those four fields are read for each 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -224,6 +225,7 @@ class LiquidityBook(AnnouncedPools[LiquidityBookState]):
     State = LiquidityBookState
     Identity = LiquidityBookIdentity
     created_topics = frozenset({LB_PAIR_CREATED})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({LB_PAIR_CREATED: 1})
     usual_gas = 130_000
     topics = frozenset(
         {

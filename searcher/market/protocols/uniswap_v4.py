@@ -7,9 +7,10 @@ whose hooks are told of swaps, or whose fee is dynamic, is somebody else's code:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from types import MappingProxyType
+from typing import ClassVar, Final
 
 from msgspec import Struct
 
@@ -118,6 +119,7 @@ class UniswapV4(AnnouncedPools[UniswapV4State]):
     State = UniswapV4State
     Identity = UniswapV4Identity
     created_topics = frozenset({INITIALIZE})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({INITIALIZE: 2})
     usual_gas = 120_000
     topics = frozenset({INITIALIZE, SWAP, MODIFY_LIQUIDITY, PROTOCOL_FEE})
 

@@ -6,7 +6,12 @@ factory's defaults change without an event, its SetCustomFee says one pool's fee
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
 from searcher.domain.events import Log
+from searcher.domain.units import Address
 from searcher.market.announcing import Announcement
 from searcher.market.decoding import topic_word, words
 from searcher.market.protocol import ReadCall
@@ -32,6 +37,7 @@ class VelodromeV2(SolidlyPairs):
 
     strict = True
     created_topics = frozenset({POOL_CREATED})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({POOL_CREATED: 1})
     topics = frozenset({SYNC, NARROW_SYNC, SET_CUSTOM_FEE, SET_PAUSE_STATE})
     volatile = frozenset({"fee", "is_paused"})
 
@@ -40,7 +46,7 @@ class VelodromeV2(SolidlyPairs):
         pool, _ = words(log, topics=4, data=2)
         return self.pair(log, topic_word(log, 3), pool)
 
-    def depends_on(self, state: SolidlyState) -> tuple[str, ...]:
+    def watched(self, state: SolidlyState) -> tuple[Address, ...]:
         """Return the factory, whose events set fees and pause."""
         return () if state.factory is None else (state.factory,)
 
