@@ -115,17 +115,20 @@ class Census:
         ]
         return min(blocks, default=0)
 
-    def queries(self, tokens: AbstractSet[Address] | None) -> list[LogQuery]:
+    def queries(self, tokens: AbstractSet[Address] | None, last_block: int) -> list[LogQuery]:
         """Return which logs a bootstrap must collect: lists tell their pools without.
 
         Args:
             tokens: only pools of two of these are wanted, where the event lets a node choose; None
                 for any.
+            last_block: the last of the blocks asked for; who begins later is left out.
         """
         lists = set(self.listing)
         found: dict[int, tuple[set[Address], set[str]]] = {}
         for announcer, names in self._by_announcer.items():
             for name in set(names) - lists:
+                if self._dexes[name].first_block > last_block:
+                    continue
                 protocol = self._protocols[name]
                 for topic in protocol.created_topics:
                     place = 0 if tokens is None else protocol.token_topics.get(topic, 0)

@@ -26,9 +26,11 @@ from searcher.market.announcing import (
     AnnouncedPools,
     Announcement,
     Known,
+    Listing,
     pool_address,
     tokens_of_words,
 )
+from searcher.market.curve_factories import read_pools
 from searcher.market.decoding import MalformedLog, address_of, log_words, words
 from searcher.market.protocol import (
     Answer,
@@ -154,6 +156,15 @@ class CurveCrypto(AnnouncedPools[S]):
             raise MalformedLog(f"{len(found)} words of a pool's deployment")
         address = pool_address(found[0])
         return Announcement(address, address, tokens_of_words(*coins))
+
+    def lists(self, dex: DexSettings) -> bool:  # noqa: ARG002  every factory does
+        """Return True."""
+        return True
+
+    def listed(self, dex: DexSettings, first: int) -> Reads[Listing]:
+        """Read the factory's pools; their coins are in their states."""
+        pools = yield from read_pools(Address(dex.factory or ""), first)
+        return Listing(tuple(Announcement(p, p) for p in pools), first + len(pools))
 
     def identity(self, pool: Known) -> CurveCryptoIdentity:
         """Return the pool's address."""

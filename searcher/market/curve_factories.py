@@ -1,8 +1,9 @@
-"""Lists of Curve's factories: their events announce that a pool is there, and not which.
+"""Lists of Curve's factories: most events announce that a pool is there, and not which.
 
 Sources: Factory.vy and FactorySidechains.vy of curve-factory, CurveStableSwapFactoryNG.vy of
-stableswap-ng. `pool_list(i)` names plain pools and metapools in the order of their creation, and
-never forgets one. An implementation is known by its address: who runs another is not taken.
+stableswap-ng, TwocryptoFactory.vy of twocrypto-ng, CurveTricryptoFactory.vy and its L2 twin of
+tricrypto-ng. `pool_list(i)` names pools in the order of their creation, and never forgets one. An
+implementation is known by its address: who runs another is not taken.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def list_grew(log: Log) -> Announcement:
     return Announcement("", log.address)
 
 
-def read_list(factory: Address, first: int) -> Reads[list[Listed]]:
+def read_pools(factory: Address, first: int) -> Reads[list[Address]]:
     """Return the reads of a factory's pools from place `first` on.
 
     Raises:
@@ -74,7 +75,16 @@ def read_list(factory: Address, first: int) -> Reads[list[Listed]]:
         raise UnreadablePool(f"pool_count() answered {length}")
     places = range(first, length)
     answers = yield [ReadCall(factory, f"{POOL_LIST}{place:064x}") for place in places]
-    pools = [one_address(answer, "pool_list(i)") for answer in answers]
+    return [one_address(answer, "pool_list(i)") for answer in answers]
+
+
+def read_list(factory: Address, first: int) -> Reads[list[Listed]]:
+    """Return the reads of a stableswap factory's pools from place `first` on, and what they are.
+
+    Raises:
+        UnreadablePool: the contract does not answer as a factory.
+    """
+    pools = yield from read_pools(factory, first)
     kinds = yield [
         ReadCall(factory, with_address(view, pool))
         for pool in pools

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -52,13 +53,16 @@ class LogRange(NamedTuple):
 
 
 async def announcements(
-    node: Node, queries: Sequence[LogQuery], blocks: range, settings: DiscoverySettings
+    node: Node,
+    queries: Callable[[int], Sequence[LogQuery]],
+    blocks: range,
+    settings: DiscoverySettings,
 ) -> AsyncIterator[LogRange]:
     """Yield the logs that were asked for, a range of blocks at a time.
 
     Args:
         node: whom to ask.
-        queries: whose logs, and which.
+        queries: given the last block of a range, whose logs are asked for, and which.
         blocks: where to look.
         settings: how many blocks to ask for at once; fewer where the node finds it too many.
 
@@ -70,7 +74,7 @@ async def announcements(
     while begin < blocks.stop:
         end = min(begin + width, blocks.stop) - 1
         try:
-            logs = [log for query in queries for log in await _logs(node, query, begin, end)]
+            logs = [log for query in queries(end) for log in await _logs(node, query, begin, end)]
         except NodeUnreachable:
             raise
         except (Rejected, Retryable):
@@ -162,8 +166,8 @@ class Discovery:
         before = -1 if checkpoint is None else checkpoint.last_block
         keep(Step(before, tuple(found), places))
         blocks = range(first, head.number + 1)
-        queries = self._census.queries(self._tokens)
-        if not queries:
+        queries = partial(self._census.queries, self._tokens)
+        if not queries(head.number):
             return list(pools.values())
         async for part in announcements(node, queries, blocks, self._settings):
             announced = [pool for log in part.logs for pool in self._census.take(log)]
