@@ -39,7 +39,7 @@ class Layout(Generic[C]):
     """Which settings class each file has, and how the validated files become one configuration.
 
     Attributes:
-        main: of the main file; names files of the folders of `overrides.SCOPES`: lists of them, or one.
+        main: of the main file; it names the files of each folder of `overrides.SCOPES`.
         files: the declared type of the files in each folder of `overrides.SCOPES`.
         names: per folder, the keys whose value names a plug-in, and the plug-in's folder.
         compose: makes the configuration from the folder, the main settings and the files' settings.
