@@ -183,7 +183,7 @@ def _protocol_conflicts(config: Config) -> Iterator[Conflict]:
                     what = f"{other}.toml has a DEX {name!r} on {chain} too"
                     yield Conflict(path, what, "give each its own name")
     for name, chain_settings in config.chains.items():
-        if not chain_settings.dexes:
+        if not chain_settings.dexes and chain_settings.chain.name == name:
             what = f"{name} has no DEX, here or in protocols/"
             remedy = "list files of protocols/ under protocols, or write [dexes.NAME]"
             yield Conflict(("chains", name, "dexes"), what, remedy)
