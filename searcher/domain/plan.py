@@ -19,10 +19,14 @@ class Mode(StrEnum):
 
 
 class CurveKind(StrEnum):
-    """The closed set of curves; a protocol names one of them."""
+    """The closed set of curves that the executor tells apart; a protocol names one of them.
+
+    `OTHER` is every curve that it has no adapter for: searched and shown, never planned.
+    """
 
     CONSTANT_PRODUCT = "constant_product"
     CONCENTRATED = "concentrated"
+    OTHER = "other"
 
 
 class Hop(Struct, frozen=True):

@@ -99,6 +99,8 @@ def _cycle(hops: Sequence[Hop], number: int) -> tuple[Command, ...]:
         case CurveKind.CONSTANT_PRODUCT:
             feed = _deliver(earlier, Receiver.CALLER, number)
             return (FlashPair(Receiver.EXECUTOR, *_swap(last), last.amount_out, feed),)
+        case CurveKind.OTHER:
+            raise ValueError(_no_adapter(last))
         case _:
             assert_never(last.curve)
 
@@ -113,8 +115,14 @@ def _deliver(hops: Sequence[Hop], receiver: Receiver, number: int) -> tuple[Comm
         case CurveKind.CONSTANT_PRODUCT:
             feed = _feed(earlier, last, Receiver.NEXT, number)
             return (*feed, SwapPair(receiver, *_swap(last), last.amount_out))
+        case CurveKind.OTHER:
+            raise ValueError(_no_adapter(last))
         case _:
             assert_never(last.curve)
+
+
+def _no_adapter(hop: Hop) -> str:
+    return f"the executor has no adapter for {hop.protocol} pools such as {hop.pool}"
 
 
 def _feed(earlier: Sequence[Hop], hop: Hop, receiver: Receiver, number: int) -> tuple[Command, ...]:

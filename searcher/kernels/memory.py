@@ -27,6 +27,12 @@ RESERVE_IN, RESERVE_OUT of `kernels.curves`): those of side 0 from FIRST on, COU
 side 1 from `FIRST + ROOM` on, PLACE of them; fees are in them. Within a piece the output for an
 input `x` is `out + ry * u / (rx + u)` with `u = x - in`.
 
+**Undo.** `undo` int64[UNDO_ROOM] is a stack of UNDO_USED words (`kernels.undo`). SCOPE is the
+present scope's number, CHANGES how many changes there were. `stamps` int64[rows, 5] says by row in
+which scope its image was last saved (SAVED), a batch of logs last changed it (TOUCHED) or held one
+that was refused (REFUSED), and the numbers of its last change (CHANGED) and of the last change of
+its ticks (POSITIONED).
+
 **Word edges** of a tick spacing (`kernels.ranges.write_edges`) lie in `edges` U256; `edges_of`
 int64[2^14, 2] says where and how many.
 """
@@ -51,6 +57,10 @@ ROWS: Final = 0
 TICKS_ROOM: Final = 1
 PIECES_ROOM: Final = 2
 EDGES_ROOM: Final = 3
+UNDO_ROOM: Final = 4
+UNDO_USED: Final = 5
+SCOPE: Final = 6
+CHANGES: Final = 7
 EXACT: Final = 8
 SHAPE: Final = 9
 REAL: Final = 10
@@ -63,6 +73,8 @@ DEPTHS: Final = 16
 PIECES: Final = 17
 EDGES: Final = 18
 EDGES_OF: Final = 19
+UNDO: Final = 20
+STAMPS: Final = 21
 SLOTS: Final = 32
 
 # ---- columns of `shape`
@@ -96,9 +108,19 @@ CROSSING_GAS: Final = 4
 ALIVE: Final = 5
 REAL_COLUMNS: Final = 8
 
+# ---- columns of `stamps`
+
+SAVED: Final = 0
+REFUSED: Final = 1
+CHANGED: Final = 2
+POSITIONED: Final = 3
+TOUCHED: Final = 4
+STAMP_COLUMNS: Final = 5
+
 MOST_SPACINGS: Final = 1 << 14
 LIMBS: Final = 4
 
+_LIMB_BYTES: Final = 8
 _WORD_BYTES: Final = 32
 
 
@@ -126,6 +148,12 @@ _f8: Final = _pointer_to(types.float64)
 def slot(table: int, number: int) -> int:
     """Return a slot of a table of int64: a size, or an array's address."""
     return int(carray(_i8(table), SLOTS)[number])
+
+
+@kernel("void(i8, i8, i8)", inlined=True)
+def set_slot(table: int, number: int, value: int) -> None:
+    """Write a slot of a table."""
+    carray(_i8(table), SLOTS)[number] = value
 
 
 @kernel("f8[::1](i8, i8)", inlined=True)
@@ -191,6 +219,12 @@ def rate(table: int) -> FloatArray:
     return floats(slot(table, RATE), 2 * slot(table, ROWS))
 
 
+@kernel("i8[:,::1](i8)", inlined=True)
+def stamps(table: int) -> IntArray:
+    """Return int64[rows, 5]."""
+    return integer_rows(slot(table, STAMPS), slot(table, ROWS), STAMP_COLUMNS)
+
+
 # ---- arenas
 
 
@@ -207,6 +241,14 @@ def tick_words_of(table: int, row: int) -> Words:
     about = shape(table)
     address = slot(table, WORDS) + 2 * _WORD_BYTES * about[row, FIRST]
     return words_at(address, 2 * about[row, COUNT])
+
+
+@kernel("u8[:,::1](i8, i8)", inlined=True)
+def gross_of(table: int, row: int) -> Words:
+    """Return the gross liquidities of a concentrated row's ticks: uint64[n, 2]."""
+    about = shape(table)
+    address = slot(table, GROSS) + 2 * _LIMB_BYTES * about[row, FIRST]
+    return carray(_u8(address), (about[row, COUNT], 2))
 
 
 @kernel("f8[::1](i8, i8)", inlined=True)

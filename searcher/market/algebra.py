@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 from searcher.domain.events import Log
 from searcher.domain.units import Address
 from searcher.market import concentrated_state as concentrated
-from searcher.market.announcing import Announcement, pool_address, tokens_of_words
+from searcher.market.announcing import pool_address, tokens_of_words
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, unsigned, words
-from searcher.market.protocol import Answer, ReadCall, UnreadablePool
+from searcher.market.protocol import Announcement, Answer, ReadCall, UnreadablePool
 from searcher.market.ticks import Tick
 
 POOL: Final = "0x91ccaa7a278130b65168c3a0c8d3bcae84cf5e43704342bd3ec0b59e59c036db"

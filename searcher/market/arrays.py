@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-from searcher.kernels.curves import COLUMNS, DEAD, FloatArray, IntArray
+from searcher.kernels.curves import (
+    COLUMNS,
+    DEAD,
+    FloatArray,
+    IntArray,
+    write_concentrated,
+    write_constant_product,
+)
+from searcher.kernels.memory import (
+    ALIVE,
+    CONCENTRATED,
+    COUNT,
+    FIRST,
+    HERE0,
+    HERE1,
+    KEEP,
+    KIND,
+    PLACE,
+    PRODUCT,
+)
+from searcher.market.memory import MarketMemory
 
 _ROWS: Final = 256
 _SEGMENTS: Final = 4096
-
-
-class RowImage(NamedTuple):
-    """A copy of everything that the arrays hold of a row."""
-
-    row: int
-    rate: FloatArray
-    gamma: FloatArray
-    counts: IntArray
-    segments: FloatArray
 
 
 class PoolArrays:
@@ -57,25 +67,19 @@ class PoolArrays:
         """Take both directions of a row out of every search."""
         self.rate[2 * row : 2 * row + 2] = DEAD
 
-    def image(self, row: int) -> RowImage:
-        """Copy a row."""
-        edges = slice(2 * row, 2 * row + 2)
-        return RowImage(
-            row,
-            self.rate[edges].copy(),
-            self.gamma[edges].copy(),
-            self.count[edges].copy(),
-            self.segments[self._span(row)].copy(),
-        )
-
-    def restore(self, image: RowImage) -> None:
-        """Write a copy back, byte for byte."""
-        edges = slice(2 * image.row, 2 * image.row + 2)
-        self.rate[edges] = image.rate
-        self.gamma[edges] = image.gamma
-        self.count[edges] = image.counts
-        self.segments[self._span(image.row)] = image.segments
-
-    def _span(self, row: int) -> slice:
-        begin = int(self.first[2 * row])
-        return slice(begin, 2 * int(self.first[2 * row + 1]) - begin)
+    def draw(self, memory: MarketMemory, row: int) -> None:
+        """Draw a row of the market's memory."""
+        about = memory.shape[row]
+        places = (self.rate, self.gamma, self.first, self.count, self.segments)
+        keep = float(memory.real[row, KEEP])
+        here0, here1 = memory.real[row, [HERE0, HERE1]]
+        if about[KIND] == PRODUCT:
+            write_constant_product(row, here0, here1, keep, *places)
+        elif about[KIND] == CONCENTRATED:
+            held = slice(int(about[FIRST]), int(about[FIRST] + about[COUNT]))
+            bounds, depths = memory.bounds[held].copy(), memory.depths[held].copy()
+            place = int(about[PLACE])
+            room = int(self.first[2 * row + 1] - self.first[2 * row])
+            write_concentrated(row, here0, place, keep, bounds, depths, room, *places)
+        if not memory.real[row, ALIVE]:
+            self.kill(row)

@@ -20,7 +20,7 @@ from searcher.kernels.reference.balancer_fixed_point import ONE
 from searcher.kernels.reference.balancer_vault import V2_MAX_BALANCE, V2Side
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.u256 import Words
-from searcher.market.announcing import Announcement, Known, pool_address
+from searcher.market.announcing import pool_address
 from searcher.market.balancer import (
     DECIMALS,
     BalancerPools,
@@ -43,7 +43,9 @@ from searcher.market.decoding import (
 )
 from searcher.market.memo import Memo
 from searcher.market.protocol import (
+    Announcement,
     Answer,
+    Known,
     QuoteBlock,
     ReadCall,
     Reads,

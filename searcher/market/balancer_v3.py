@@ -28,7 +28,7 @@ from searcher.kernels.reference.balancer_vault import (
 )
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.u256 import Words
-from searcher.market.announcing import Announcement, Known, pool_address, tokens_of_words
+from searcher.market.announcing import pool_address, tokens_of_words
 from searcher.market.balancer import (
     BalancerPools,
     answer_array,
@@ -48,7 +48,9 @@ from searcher.market.decoding import (
 )
 from searcher.market.memo import Memo
 from searcher.market.protocol import (
+    Announcement,
     Answer,
+    Known,
     QuoteBlock,
     ReadCall,
     Reads,

@@ -14,7 +14,7 @@ from msgspec import Struct
 from searcher.domain.clock import Clock
 from searcher.domain.errors import LimitTripped, NodeUnreachable, Retryable
 from searcher.domain.settings import Settings, knob
-from searcher.market.node import Node
+from searcher.market.node import AGGREGATE3, Node
 
 _NS: Final = 1_000_000_000
 
@@ -84,18 +84,18 @@ class BudgetedNode:
 
         Raises:
             BudgetSpent: the budget does not allow it.
-            Retryable: the node does not answer, for `attempts` times. A range of logs is tried
-                once: a smaller one may do.
+            Retryable: the node does not answer, for `attempts` times. What may be too much for it,
+                a range of logs or many views in one call, is tried twice: a smaller part may do.
             Rejected: the node refuses it.
         """
-        wide = method == "eth_getLogs" and _is_wide(params)
+        large = _is_large(method, params)
         for attempt in range(self._settings.attempts):
             await self._take([method])
             try:
                 return await self._node.call(method, params)
             except Retryable as error:
-                alone = wide and not isinstance(error, NodeUnreachable)
-                await self._wait_after(error, attempt, last=alone)
+                few = large and not isinstance(error, NodeUnreachable)
+                await self._wait_after(error, attempt, 2 if few else self._settings.attempts)
         raise AssertionError("the last attempt returns or raises")
 
     async def batch_settled(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
@@ -109,7 +109,7 @@ class BudgetedNode:
             try:
                 return await self._node.batch_settled(calls)
             except Retryable as error:
-                await self._wait_after(error, attempt, last=False)
+                await self._wait_after(error, attempt, self._settings.attempts)
         raise AssertionError("the last attempt returns or raises")
 
     def statistics(self) -> BudgetStatistics:
@@ -134,15 +134,13 @@ class BudgetedNode:
         self._free_ns = begin + int(units * _NS / settings.units_per_second)
         await self._wait(begin - now)
 
-    async def _wait_after(self, error: Retryable, attempt: int, *, last: bool) -> None:
+    async def _wait_after(self, error: Retryable, attempt: int, attempts: int) -> None:
         settings = self._settings
-        if attempt + 1 >= settings.attempts:
+        if attempt + 1 >= attempts:
             raise error
         self._repeated += 1
         wait_ms = min(settings.first_wait_ms << attempt, settings.longest_wait_ms)
         await self._wait(wait_ms * 1_000_000)
-        if last:
-            raise error
 
     async def _wait(self, span_ns: int) -> None:
         if span_ns > 0:
@@ -155,7 +153,9 @@ def units_of(methods: Sequence[str], method_units: Mapping[str, int]) -> int:
     return sum(method_units.get(method, 1) for method in methods)
 
 
-def _is_wide(params: Sequence[Any]) -> bool:
-    """Return whether logs of more than one block are asked for."""
-    query = params[0] if params else {}
-    return bool(query.get("fromBlock") != query.get("toBlock"))
+def _is_large(method: str, params: Sequence[Any]) -> bool:
+    """Return whether logs of more than one block are asked for, or many views in one call."""
+    first = params[0] if params else {}
+    if method == "eth_getLogs":
+        return bool(first.get("fromBlock") != first.get("toBlock"))
+    return method == "eth_call" and (len(params) > 2 or first["data"].startswith(AGGREGATE3))

@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -19,12 +19,12 @@ from msgspec import Struct
 from searcher.domain.errors import Misconfigured
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.units import Address
-from searcher.market.announcing import AnnouncedPools, Announcement, Listing, NotTaken, details_of
+from searcher.market.announcing import details_of
 from searcher.market.checkpoint import FoundPool
-from searcher.market.concentrated import carry_out_together
 from searcher.market.decoding import MalformedLog
 from searcher.market.node import Node
-from searcher.market.protocol import Reads
+from searcher.market.protocol import Announcement, FollowedProtocol, Listing, NotTaken
+from searcher.market.reads import Reads, carry_out_together
 from searcher.market.settings import DexSettings
 
 _log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ class Census:
         self,
         chain: str,
         dexes: Mapping[str, DexSettings],
-        protocols: Mapping[str, AnnouncedPools[Struct]],
+        protocols: Mapping[str, FollowedProtocol[Any]],
     ) -> None:
         self._chain = chain
         self._dexes = dict(dexes)
@@ -99,6 +99,11 @@ class Census:
         others.append(name)
 
     # ---- what is looked for
+
+    @property
+    def announcers(self) -> tuple[Address, ...]:
+        """The contracts whose logs announce pools."""
+        return tuple(self._by_announcer)
 
     @property
     def listing(self) -> tuple[str, ...]:

@@ -22,18 +22,14 @@ from searcher.domain.events import Log
 from searcher.domain.units import Address, Uint256, keccak256
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words, pack
-from searcher.market.announcing import (
-    AnnouncedPools,
-    Announcement,
-    Known,
-    Listing,
-    pool_address,
-    tokens_of_words,
-)
+from searcher.market.announcing import AnnouncedPools, pool_address, tokens_of_words
 from searcher.market.curve_factories import read_pools
 from searcher.market.decoding import MalformedLog, address_of, log_words, words
 from searcher.market.protocol import (
+    Announcement,
     Answer,
+    Known,
+    Listing,
     Quote,
     QuoteBlock,
     ReadCall,

@@ -18,10 +18,9 @@ from searcher.domain.errors import Misconfigured
 from searcher.domain.events import Log
 from searcher.domain.registry import did_you_mean
 from searcher.domain.units import Address, address
-from searcher.market.announcing import Announcement
 from searcher.market.contract_values import answered_words
 from searcher.market.decoding import MalformedLog, log_words
-from searcher.market.protocol import ReadCall, Reads, UnreadablePool
+from searcher.market.protocol import Announcement, ReadCall, Reads, UnreadablePool
 from searcher.market.state import MalformedState, state_from
 
 S = TypeVar("S", bound=Struct)

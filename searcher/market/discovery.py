@@ -130,6 +130,7 @@ class Discovery:
         self._settings = settings
         self._path = None if folder is None else folder / f"{chain}.found"
         self._watch = watch
+        self._listed: dict[str, int] = {}
 
     async def find(self, node: Node, head: BlockRef) -> list[FoundPool]:
         """Return every pool that is announced, listed or configured up to `head`.
@@ -142,16 +143,52 @@ class Discovery:
                 is kept where there is a folder.
         """
         if self._path is None:
-            return await self._find(node, head, None)
+            return await self._find(node, head, None, 0)
         with Checkpoint(self._path, self._scope) as checkpoint:
-            return await self._find(node, head, checkpoint)
+            self._listed.update(checkpoint.listed)
+            return await self._find(node, head, checkpoint, 0)
+
+    async def find_since(self, node: Node, head: BlockRef, first_block: int) -> list[FoundPool]:
+        """Return every pool that was announced from a block on, or that a list has since.
+
+        Nothing is written down: who knows the pools before has them from `find` and from logs.
+
+        Raises:
+            SearcherError: the node does not answer.
+        """
+        return await self._find(node, head, None, first_block)
+
+    async def complete(self, node: Node, block: BlockRef) -> list[FoundPool]:
+        """Return the pools that announcements since have left to reads.
+
+        Raises:
+            SearcherError: the node does not answer; call again.
+        """
+        batch_calls = self._settings.batch_calls
+        found = await self._census.complete(node, block, batch_calls=batch_calls)
+        names = sorted(self._census.waiting().lists)
+        if names:
+            more, places = await self._census.read_lists(
+                node, block, self._listed, batch_calls=batch_calls, names=names
+            )
+            found += more
+            self._listed.update(places)
+        return found
+
+    @property
+    def listed(self) -> dict[str, int]:
+        """How far the list of each DEX was read, by its name."""
+        return dict(self._listed)
+
+    def relist(self, listed: dict[str, int]) -> None:
+        """Go back to an earlier `listed`, of a block that is the head again."""
+        self._listed = dict(listed)
 
     async def _find(
-        self, node: Node, head: BlockRef, checkpoint: Checkpoint | None
+        self, node: Node, head: BlockRef, checkpoint: Checkpoint | None, not_before: int
     ) -> list[FoundPool]:
         pools = {} if checkpoint is None else dict(checkpoint.pools)
-        listed = {} if checkpoint is None else dict(checkpoint.listed)
-        first = self._census.first_block
+        first = max(self._census.first_block, not_before)
         if checkpoint is not None and checkpoint.last_block >= first:
             first = max(first, checkpoint.last_block + 1 - self._settings.rescan_blocks)
 
@@ -162,7 +199,10 @@ class Discovery:
                 checkpoint.add(Step(step.last_block, new, step.listed))
 
         batch_calls = self._settings.batch_calls
-        found, places = await self._census.read_lists(node, head, listed, batch_calls=batch_calls)
+        found, places = await self._census.read_lists(
+            node, head, self._listed, batch_calls=batch_calls
+        )
+        self._listed.update(places)
         before = -1 if checkpoint is None else checkpoint.last_block
         keep(Step(before, tuple(found), places))
         blocks = range(first, head.number + 1)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import mmap
 import sys
-from typing import Any, Final
+from collections import OrderedDict
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -33,9 +34,10 @@ from searcher.kernels.memory import (
     SPACING,
     TICK,
 )
+from searcher.kernels.positions import describe_ticks
 from searcher.kernels.ranges import words_of_edges, write_edges
-from searcher.kernels.u256 import Words, pack
-from searcher.market.ticks import TickTable
+from searcher.kernels.u256 import Words, pack, unpack
+from searcher.market.ticks import Tick, TickTable
 
 _LEAST_SLOT: Final = 8
 """Ticks or pieces of the smallest slot; each next size is twice the one before."""
@@ -43,6 +45,10 @@ _TICKS_A_ROW: Final = 256
 _PIECES_A_ROW: Final = 64
 _EDGES_ROOM: Final = 1 << 18
 """Word edges of all tick spacings together: spacing 1 has 13,864, and their sum converges."""
+_UNDO_A_ROW: Final = 64
+_UNDO_ROOM: Final = 1 << 20
+_TABLES_KEPT: Final = 1024
+"""Tick tables kept as Python objects, with what quotes derive from them: some 30 kB each."""
 _NO_RESERVE: Final = 0x4000 if sys.platform == "linux" else 0
 
 
@@ -57,6 +63,22 @@ def reserve(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     return np.frombuffer(mmap.mmap(-1, size, flags=flags), dtype).reshape(shape)
 
 
+class Taken(NamedTuple):
+    """A slot: where it begins, what it holds, and whether it was in use before."""
+
+    first: int
+    room: int
+    again: bool
+
+
+class SlotImage(NamedTuple):
+    """A copy of a row's ticks or pieces, COUNT and PLACE included."""
+
+    row: int
+    sizes: tuple[int, int]
+    arrays: tuple[NDArray[Any], ...]
+
+
 class Slots:
     """Places in an arena, of sizes that are powers of two; those given back are used again."""
 
@@ -66,7 +88,7 @@ class Slots:
         self._free: dict[int, list[int]] = {}
         self.used = 0
 
-    def take(self, size: int) -> tuple[int, int]:
+    def take(self, size: int) -> Taken:
         """Return where a slot for at least `size` begins, and how much it holds.
 
         Raises:
@@ -74,19 +96,30 @@ class Slots:
         """
         room = max(_LEAST_SLOT, 1 << (size - 1).bit_length()) if size else _LEAST_SLOT
         if free := self._free.get(room):
-            return free.pop(), room
+            return Taken(free.pop(), room, again=True)
         if self.used + room > self._room:
             raise InvariantBroken(
                 f"the market's arena of {self._name} is full at {self.used}: raise most_pools"
             )
         first = self.used
         self.used += room
-        return first, room
+        return Taken(first, room, again=False)
 
     def give(self, first: int, room: int) -> None:
         """Take a slot back."""
         if room:
             self._free.setdefault(room, []).append(first)
+
+    def exchange_back(self, old_first: int, old_room: int, taken: Taken) -> None:
+        """Undo that a slot was taken and the old one given back, these being the last to be so."""
+        if old_room:
+            last = self._free[old_room].pop()
+            assert last == old_first
+        if taken.again:
+            self._free[taken.room].append(taken.first)
+        else:
+            self.used -= taken.room
+            assert self.used == taken.first
 
 
 class MarketMemory:
@@ -110,16 +143,20 @@ class MarketMemory:
         self.bounds: FloatArray = reserve((ticks,), np.float64)
         self.depths: FloatArray = reserve((ticks,), np.float64)
         self.pieces: FloatArray = reserve((pieces, COLUMNS), np.float64)
+        self.undo: IntArray = reserve((_UNDO_A_ROW * most_rows + _UNDO_ROOM,), np.int64)
+        self.stamps: IntArray = reserve((most_rows, layout.STAMP_COLUMNS), np.int64)
         self.edges: Words = reserve((_EDGES_ROOM, LIMBS), np.uint64)
         self.edges_of: IntArray = reserve((layout.MOST_SPACINGS, 2), np.int64)
         self.tick_slots = Slots("ticks", ticks)
         self.piece_slots = Slots("pieces", pieces)
         self._edges_used = 0
+        self._tables: OrderedDict[int, tuple[int, TickTable]] = OrderedDict()
         self._table: IntArray = np.zeros(layout.SLOTS, np.int64)
         self._table[layout.ROWS] = most_rows
         self._table[layout.TICKS_ROOM] = ticks
         self._table[layout.PIECES_ROOM] = pieces
         self._table[layout.EDGES_ROOM] = _EDGES_ROOM
+        self._table[layout.UNDO_ROOM] = len(self.undo)
         for place, array in (
             (layout.EXACT, self.exact),
             (layout.SHAPE, self.shape),
@@ -133,10 +170,20 @@ class MarketMemory:
             (layout.PIECES, self.pieces),
             (layout.EDGES, self.edges),
             (layout.EDGES_OF, self.edges_of),
+            (layout.UNDO, self.undo),
+            (layout.STAMPS, self.stamps),
         ):
             self._table[place] = array.ctypes.data
         self.table = int(self._table.ctypes.data)
         """What kernels are given; valid as long as this object lives."""
+
+    def number(self, place: int) -> int:
+        """Return a number of the table: one of the layout's sizes or counters."""
+        return int(self._table[place])
+
+    def set_number(self, place: int, number: int) -> None:
+        """Write a number of the table."""
+        self._table[place] = number
 
     def add(self) -> int:
         """Add an empty row and return its number.
@@ -152,7 +199,17 @@ class MarketMemory:
         self.real[row] = 0.0
         self.exact[2 * row : 2 * row + 2] = 0
         self.rate[2 * row : 2 * row + 2] = DEAD
+        self.stamps[row] = 0
+        self.changed(row, ticks=True)
         return row
+
+    def changed(self, row: int, *, ticks: bool = False) -> None:
+        """Give a change of a row (or of its ticks) that no kernel made its number."""
+        number = self.number(layout.CHANGES) + 1
+        self.set_number(layout.CHANGES, number)
+        self.stamps[row, layout.CHANGED] = number
+        if ticks:
+            self.stamps[row, layout.POSITIONED] = number
 
     def remove_last(self) -> None:
         """Take the last row away, and its place in an arena."""
@@ -172,24 +229,65 @@ class MarketMemory:
         """Give a row's place in an arena back."""
         about = self.shape[row]
         if about[ROOM]:
-            kind = int(about[KIND])
-            first, room = int(about[FIRST]), int(about[ROOM])
-            if kind == CONCENTRATED:
-                self.tick_slots.give(first, room)
-            else:
-                self.piece_slots.give(first, 2 * room)
+            slots, sides = self._slots_of(row)
+            slots.give(int(about[FIRST]), sides * int(about[ROOM]))
         about[[FIRST, COUNT, ROOM, PLACE]] = 0
 
-    def move_ticks(self, row: int, size: int) -> None:
-        """Move a concentrated row's ticks to a slot that holds at least `size` of them."""
+    def move_slot(self, row: int, size: int) -> tuple[int, int, Taken]:
+        """Move a row's ticks or pieces to a slot that holds at least `size` a side.
+
+        Returns:
+            Where the old slot began, its room, and the new one, for `move_slot_back`.
+        """
         about = self.shape[row]
-        old, count, room = int(about[FIRST]), int(about[COUNT]), int(about[ROOM])
-        first, bigger = self.tick_slots.take(max(size, count))
-        for array in (self.ticks, self.gross, self.bounds, self.depths):
-            array[first : first + count] = array[old : old + count]
-        self.words[2 * first : 2 * (first + count)] = self.words[2 * old : 2 * (old + count)]
-        about[FIRST], about[ROOM] = first, bigger
-        self.tick_slots.give(old, room)
+        old, room = int(about[FIRST]), int(about[ROOM])
+        slots, sides = self._slots_of(row)
+        taken = slots.take(sides * max(size, int(about[COUNT])))
+        self._copy_slot(row, taken.first, taken.room // sides)
+        slots.give(old, sides * room)
+        return old, sides * room, taken
+
+    def move_slot_back(self, row: int, old: int, room: int, taken: Taken) -> None:
+        """Undo `move_slot`, before anything that was done earlier is undone."""
+        slots, sides = self._slots_of(row)
+        self._copy_slot(row, old, room // sides)
+        slots.exchange_back(old, room, taken)
+
+    def slot_image(self, row: int) -> SlotImage:
+        """Copy a row's ticks or pieces."""
+        sizes = (int(self.shape[row, COUNT]), int(self.shape[row, PLACE]))
+        return SlotImage(row, sizes, tuple(array.copy() for array in self._slot_views(row)))
+
+    def restore_slot(self, image: SlotImage) -> None:
+        """Write a copy back; the row's slot is as large as when it was made."""
+        self.shape[image.row, [COUNT, PLACE]] = image.sizes
+        for view, array in zip(self._slot_views(image.row), image.arrays, strict=True):
+            view[:] = array
+        self.changed(image.row, ticks=True)
+
+    def _slots_of(self, row: int) -> tuple[Slots, int]:
+        """Return the arena of a row's slot, and how many sides it holds."""
+        if self.shape[row, KIND] == CONCENTRATED:
+            return self.tick_slots, 1
+        return self.piece_slots, 2
+
+    def _slot_views(self, row: int) -> tuple[NDArray[Any], ...]:
+        about = self.shape[row]
+        first, count = int(about[FIRST]), int(about[COUNT])
+        if about[KIND] == CONCENTRATED:
+            flat = (self.ticks, self.gross, self.bounds, self.depths)
+            words = self.words[2 * first : 2 * (first + count)]
+            return (*(array[first : first + count] for array in flat), words)
+        behind = first + int(about[ROOM])
+        return (
+            self.pieces[first : first + count],
+            self.pieces[behind : behind + int(about[PLACE])],
+        )
+
+    def _copy_slot(self, row: int, first: int, room: int) -> None:
+        image = self.slot_image(row)
+        self.shape[row, [FIRST, ROOM]] = first, room
+        self.restore_slot(image)
 
     def know_spacing(self, spacing: int) -> None:
         """Have the word edges of a tick spacing; 0 has none."""
@@ -220,29 +318,56 @@ class MarketMemory:
         """Write a concentrated pool's fee, spacing and ticks."""
         about = self.shape[row]
         count = len(table)
+        about[KIND], about[FEE], about[SPACING] = CONCENTRATED, fee_pips, spacing
         if count > about[ROOM]:
             self.free(row)
-            about[FIRST], about[ROOM] = self.tick_slots.take(count)
+            about[FIRST], about[ROOM], _ = self.tick_slots.take(count)
         self.know_spacing(spacing)
         first = int(about[FIRST])
         held = slice(first, first + count)
-        about[KIND], about[FEE], about[SPACING] = CONCENTRATED, fee_pips, spacing
         about[COUNT] = count
         self.ticks[held], self.words[2 * first : 2 * (first + count)] = table.arrays
         self.gross[held] = pack([tick.liquidity_gross for tick in table])[:, :2]
-        self.bounds[held] = table.bounds
-        self.depths[held] = table.depths
+        describe_ticks(self.table, row)
+        self.changed(row, ticks=True)
+
+    def tick_table(self, row: int) -> TickTable:
+        """Return a concentrated pool's ticks as quotes in Python take them.
+
+        It is the same object until the ticks change; those asked for last are kept.
+        """
+        version = int(self.stamps[row, layout.POSITIONED])
+        known = self._tables.get(row)
+        if known is not None and known[0] == version:
+            self._tables.move_to_end(row)
+            return known[1]
+        table = self._read_ticks(row)
+        self._tables[row] = (version, table)
+        if len(self._tables) > _TABLES_KEPT:
+            self._tables.popitem(last=False)
+        return table
+
+    def _read_ticks(self, row: int) -> TickTable:
+        indices, gross, _, _, words = self._slot_views(row)
+        count = len(indices)
+        nets = (n - (n >> 255 << 256) for n in unpack(words[count:]))
+        grosses = (int(high) << 64 | int(low) for low, high in gross)
+        table = TickTable(map(Tick, indices.tolist(), nets, grosses))
+        # The arena moves on: what the table is asked for is what it held when it was made.
+        vars(table)["arrays"] = (indices.copy(), words.copy())
+        return table
 
     def write_pieces(self, row: int, sides: tuple[FloatArray, FloatArray]) -> None:
         """Write the pieces of both sides of any other curve: float64[n, 4] each."""
         about = self.shape[row]
+        about[KIND] = layout.PIECEWISE
         most = max(map(len, sides))
         if most > about[ROOM]:
             self.free(row)
-            first, room = self.piece_slots.take(2 * most)
+            first, room, _ = self.piece_slots.take(2 * most)
             about[FIRST], about[ROOM] = first, room // 2
         first, room = int(about[FIRST]), int(about[ROOM])
-        about[KIND], about[COUNT], about[PLACE] = layout.PIECEWISE, len(sides[0]), len(sides[1])
+        about[COUNT], about[PLACE] = len(sides[0]), len(sides[1])
         for side, pieces in enumerate(sides):
             self.pieces[first + side * room : first + side * room + len(pieces)] = pieces
 

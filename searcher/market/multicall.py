@@ -18,7 +18,7 @@ from msgspec import Struct
 from searcher.domain.artifacts import artifact
 from searcher.domain.errors import NodeUnreachable, Rejected, Retryable
 from searcher.domain.units import Address, keccak256
-from searcher.market.node import Node
+from searcher.market.node import AGGREGATE3, Node
 
 _log = structlog.get_logger(__name__)
 
@@ -26,7 +26,6 @@ MULTICALL3: Final = Address("0xca11bde05977b3631167028862be2a173976ca11")
 """Where it is on every chain that has it: viem 2.57.20, chains."""
 
 _LENS: Final = Address("0x" + keccak256(b"searcher: where a node runs CallReader")[12:].hex())
-_AGGREGATE3: Final = "0x82ad56cb"
 _WORD: Final = 32
 _LEAST_CALLS: Final = 2
 """One view is asked plainly."""
@@ -159,7 +158,7 @@ class Multicall:
     def _params(self, calls: Sequence[tuple[str, Sequence[Any]]], block: Any) -> list[Any]:
         to = _LENS if self._way is Way.LENS else MULTICALL3
         views = [(params[0]["to"], params[0]["data"]) for _, params in calls]
-        call = {"to": to, "data": _AGGREGATE3 + _arguments(views)}
+        call = {"to": to, "data": AGGREGATE3 + _arguments(views)}
         if self._gas is not None:
             call["gas"] = hex(self._gas)
         if self._way is Way.MULTICALL3:

@@ -7,46 +7,48 @@ and to search them.
 
 from __future__ import annotations
 
+import typing
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from searcher.domain.errors import Misconfigured
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.registry import Registry
 from searcher.domain.settings import Settings
 from searcher.domain.units import Address
-from searcher.market.arrays import PoolArrays
+from searcher.market.memory import MarketMemory
 from searcher.market.node import Node
+from searcher.market.reads import Answer, ReadCall, Reads, UnreadablePool, carry_out_together
 from searcher.market.settings import DexSettings
 
+__all__ = [
+    "PROTOCOLS",
+    "Announcement",
+    "Answer",
+    "FollowedProtocol",
+    "Known",
+    "Listing",
+    "NotTaken",
+    "Pool",
+    "Protocol",
+    "Quote",
+    "QuoteBlock",
+    "ReadCall",
+    "Reads",
+    "Row",
+    "UnreadablePool",
+]
+
 S = TypeVar("S", bound=Struct)
-T = TypeVar("T")
 
-
-class ReadCall(NamedTuple):
-    """A contract's view to call, calldata as 0x hex."""
-
-    to: Address
-    data: str
-
-
-Answer: TypeAlias = tuple[int, ...] | str
-"""The 32-byte words that a view answered, or why it did not."""
-
-Reads: TypeAlias = Generator[Sequence[ReadCall], Sequence[Answer], T]
-"""Reads without I/O: yields the calls it needs, is sent an answer for each, returns what they say.
-
-All calls of one state are answered at one block. It raises `UnreadablePool` when the answers are
-not those of such a pool.
-"""
-
-
-class UnreadablePool(ValueError):
-    """A contract's answers are not those of a pool of this protocol; the message says which."""
+READ_TOGETHER: Final = 4
+"""Pools read at once call by call: enough to fill requests, few enough not to hold up the loop."""
 
 
 class QuoteBlock(Struct, frozen=True):
@@ -75,19 +77,95 @@ class Quote(NamedTuple):
     crossings: int = 0
 
 
-class Pool(Struct, frozen=True):
+class Pool(Struct, frozen=True, gc=False):
     """What the market knows of a pool that it follows, whatever its protocol.
 
-    `tick_spacing` is 0 where the curve has no ticks.
+    `id` names it: its address, or `<address>/<0x id>` inside a contract that holds many. `address`
+    is who emits its logs. `tokens` stand in the contract's order. `fee_pips` is what its factory
+    says of its fee, and `tick_spacing` is 0 where the curve has no ticks. `details` is what its
+    identity needs beyond the rest, as JSON.
     """
 
+    id: str
     address: Address
     protocol: str
     dex: str
+    tokens: tuple[Address, ...]
+    fee_pips: int = 0
+    tick_spacing: int = 0
+    details: str = ""
+
+    @property
+    def token0(self) -> Address:
+        """The first token."""
+        return self.tokens[0]
+
+    @property
+    def token1(self) -> Address:
+        """The second token."""
+        return self.tokens[1]
+
+
+class Row(NamedTuple):
+    """A pair of a pool's tokens: the pool's number, the two tokens, their places in the pool."""
+
+    pool: int
     token0: Address
     token1: Address
-    fee_pips: int
+    place0: int
+    place1: int
+
+
+class Announcement(Struct, frozen=True):
+    """A pool as a factory, a list or a file tells of it.
+
+    `id` is the pool's address, or `<manager>/<0x id>` for a pool inside a contract that holds many;
+    it is empty where only reads tell it. `address` emits the pool's logs. `tokens` is empty where
+    only the pool's state names them. `identity` is what the protocol's `reads` need.
+    """
+
+    id: str
+    address: Address
+    tokens: tuple[Address, ...] = ()
+    fee_pips: int = 0
     tick_spacing: int = 0
+    identity: Any = None
+
+
+class Listing(NamedTuple):
+    """What a list of pools says from some place on.
+
+    `length` is how many it has by now: where to go on the next time. `refused` are pools that it
+    names and that cannot be followed, each with the reason.
+    """
+
+    announcements: tuple[Announcement, ...]
+    length: int
+    refused: Mapping[str, str] = {}
+
+
+class NotTaken(ValueError):
+    """A pool is announced, and nothing can be known of its swaps; the message says why."""
+
+
+class Known(typing.Protocol):
+    """The part of a followed pool that identifies it."""
+
+    @property
+    def id(self) -> str:
+        """Its id, as announced."""
+
+    @property
+    def address(self) -> Address:
+        """Who emits its logs."""
+
+    @property
+    def fee_pips(self) -> int:
+        """Its fee, as announced."""
+
+    @property
+    def details(self) -> str:
+        """Its identity as JSON, empty where the rest of the pool says it all."""
 
 
 class Protocol(ABC, Generic[S]):
@@ -179,13 +257,25 @@ class Protocol(ABC, Generic[S]):
 
 
 class FollowedProtocol(Protocol[S]):
-    """A protocol whose pools the market finds by their factory and searches for cycles."""
+    """A protocol whose pools the market finds by their announcements and searches for cycles."""
 
+    kind: ClassVar[int]
+    """How its rows lie in the market's memory: PRODUCT, CONCENTRATED or PIECEWISE."""
     curve: ClassVar[CurveKind]
-    created_topic: ClassVar[str]
-    """The factory's event; token0 and token1 are its first two indexed values."""
+    """What the executor needs to swap through its pools."""
+    created_topics: ClassVar[frozenset[str]]
+    """The events that announce pools."""
+    hot: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    """By topic, the opcode of `kernels.log_batches` that applies an event to the arrays. Where
+    there are any, the arrays alone hold a pool's state, and `store` and `load` convert it."""
 
-    @abstractmethod
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    """The events of `created_topics` with two tokens indexed: by topic, the place of the first."""
+    needs: ClassVar[tuple[str, ...]] = ("factory",)
+    """Keys of a DEX's settings that must be given."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """Keys that may be."""
+
     def check(self, name: str, dex: DexSettings) -> None:
         """Check the settings of a DEX.
 
@@ -193,24 +283,92 @@ class FollowedProtocol(Protocol[S]):
             Misconfigured: a setting that this protocol needs is missing, or one it has no use for
                 is given.
         """
+        for key in self.needs:
+            if not getattr(dex, key):
+                why = DexSettings.model_fields[key].description
+                raise Misconfigured(f"dexes.{name}.{key} is missing: write {why}")
+        known = {"protocol", "first_block", *self.needs, *self.takes}
+        for key in DexSettings.model_fields:
+            if key not in known and getattr(dex, key) not in (None, (), {}):
+                raise Misconfigured(
+                    f"dexes.{name}.{key} has no meaning for {dex.protocol}: leave it out"
+                )
+
+    def announcers(self, dex: DexSettings) -> tuple[Address, ...]:
+        """Return the contracts whose events tell of a DEX's pools."""
+        return (Address(dex.factory),) if dex.factory else ()
 
     @abstractmethod
-    def announced(self, name: str, dex: DexSettings, log: Log) -> Pool:
-        """Return the pool that the factory announces.
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement | None:
+        """Return what an announcer's log tells of a pool; None when it is not of this DEX.
 
         Raises:
             MalformedLog: the log is not that event.
+            NotTaken: it is a pool that cannot be followed.
+        """
+
+    def lists(self, dex: DexSettings) -> bool:
+        """Return whether pools of this DEX are found in a list, and not by events alone."""
+        del dex
+        return False
+
+    def listed(self, dex: DexSettings, first: int) -> Reads[Listing]:
+        """Return the reads that give the pools of the DEX's list, from place `first` on."""
+        del dex
+        yield from ()  # a generator, as every other is
+        return Listing((), first)
+
+    def completed(self, dex: DexSettings, announcement: Announcement) -> Reads[Announcement]:
+        """Return the reads that give what an announcement without id leaves open.
+
+        Raises:
+            UnreadablePool: it is not a pool of this DEX, or does not answer as one.
+        """
+        del dex
+        yield from ()
+        return announcement
+
+    @abstractmethod
+    def identity(self, pool: Known) -> Any:
+        """Return what `reads` needs to read a pool."""
+
+    def pool_key(self, log: Log) -> str:
+        """Return the id of the pool that a log is of, or who emitted a log that is of none."""
+        return log.address
+
+    def watched(self, state: S) -> tuple[Address, ...]:
+        """Return further contracts whose logs change a pool: a base pool, a factory."""
+        del state
+        return ()
+
+    @abstractmethod
+    def new(self, pool: Pool) -> S | None:
+        """Return the state of a pool at the moment of its creation; None when it must be read.
+
+        Raises:
+            ValueError: no pool of this protocol can be so.
         """
 
     @abstractmethod
-    def new(self, pool: Pool) -> S:
-        """Return the state of a pool at the moment of its creation."""
+    def tokens_of(self, state: S) -> tuple[Address, ...]:
+        """Return the tokens that a pool swaps, in the contract's order."""
 
-    @abstractmethod
+    def trades(self, state: S, token0: Address, token1: Address) -> bool:
+        """Return whether two of the pool's tokens are swapped for one another, and only by it."""
+        del state, token0, token1
+        return True
+
     async def read(
         self, node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
     ) -> list[S | str]:
         """Read many pools at exactly `block`: for each its state, or why it could not be read."""
+        states: list[S | str] = []
+        for begin in range(0, len(pools), READ_TOGETHER):
+            reads = [
+                self.reads(self.identity(pool)) for pool in pools[begin : begin + READ_TOGETHER]
+            ]
+            states += await carry_out_together(reads, node, block, batch_calls=batch_calls)
+        return states
 
     @abstractmethod
     def swap_gas(self, quote: Quote) -> int:
@@ -220,13 +378,17 @@ class FollowedProtocol(Protocol[S]):
     def funded(self, state: S) -> bool:
         """Return whether the pool has anything to swap."""
 
-    @abstractmethod
-    def segments(self, pool: Pool) -> int:
-        """Return how many float segments a direction of the pool may need."""
+    def store(self, memory: MarketMemory, row: int, state: S) -> None:
+        """Write a state into the integers of its row; PRODUCT and CONCENTRATED only."""
+        raise NotImplementedError(f"{type(self).__name__} stores no {type(state).__name__}")
 
-    @abstractmethod
-    def draw(self, pool: Pool, state: S, row: int, arrays: PoolArrays) -> None:
-        """Write the pool's float curve into its row."""
+    def store_volatile(self, memory: MarketMemory, row: int, volatile: Mapping[str, Any]) -> None:
+        """Write what `refresh` answered into a row whose state lies in the arrays alone."""
+        raise NotImplementedError(f"{type(self).__name__} stores no {sorted(volatile)}")
+
+    def load(self, memory: MarketMemory, row: int, pool: Pool) -> S:
+        """Return the state that `store` and the kernels have left in a row."""
+        raise NotImplementedError(f"{type(self).__name__} loads no state of {pool.id}")
 
 
 PROTOCOLS: Final[Registry[Protocol[Any]]] = Registry("searcher.market.protocols", Protocol)

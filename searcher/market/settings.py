@@ -125,3 +125,23 @@ class DiscoverySettings(Settings):
         le=1_000_000,
         reload=Reload.HOT,
     )
+
+
+class FollowingSettings(Settings):
+    """How far back the market can be taken, and what is read of it for each block."""
+
+    reorg_depth: int = knob(
+        64,
+        why="blocks that a reorganisation may replace without reading every state anew",
+        unit="blocks",
+        ge=1,
+        le=4096,
+    )
+    volatile_pools: int = knob(
+        512,
+        why="pools a block whose moving values (fees, rates) are read; the others are not searched",
+        unit="pools",
+        ge=0,
+        le=100_000,
+        reload=Reload.HOT,
+    )

@@ -21,15 +21,11 @@ from searcher.domain.settings import Settings
 from searcher.domain.units import Address, Uint256
 from searcher.kernels import solidly as kernel
 from searcher.kernels.refusal import Status, SwapRefused, checked
-from searcher.market.announcing import (
-    AnnouncedPools,
-    Announcement,
-    pool_address,
-    tokens_of_words,
-)
+from searcher.market.announcing import AnnouncedPools, pool_address, tokens_of_words
 from searcher.market.contract_values import answered_words, uint256
 from searcher.market.decoding import MalformedLog, address_of, topic_word, words
 from searcher.market.protocol import (
+    Announcement,
     Quote,
     QuoteBlock,
     ReadCall,

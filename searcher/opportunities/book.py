@@ -19,6 +19,7 @@ from searcher.kernels.cycles import (
     screen_all,
     screen_touched,
 )
+from searcher.market.arrays import PoolArrays
 from searcher.market.market import Market
 from searcher.opportunities.strategy import Candidate
 
@@ -28,6 +29,8 @@ KEPT = 96
 """How many candidates a search keeps: many share pools, and few are confirmed."""
 
 MOST_AMOUNT = float(2**112)
+
+_SEGMENTS = 48
 
 
 class Scope(Struct, frozen=True):
@@ -77,6 +80,7 @@ class CycleBook:
         self._market = market
         self._topology = -1
         self._stamp = 0
+        self._arrays = PoolArrays()
         self._edges_of: dict[tuple[Address, Address], list[int]] = {}
         self._left_out = 0
         self._least = np.array(scope.least, np.float64)
@@ -92,6 +96,10 @@ class CycleBook:
         """List the groups and cycles again if pools have joined the search; return whether so."""
         if self._topology == self._market.topology:
             return False
+        self._arrays = PoolArrays()
+        for row in range(len(self._market.rows)):
+            self._arrays.add(_SEGMENTS)
+            self._arrays.draw(self._market.memory, row)
         self._list_groups()
         self._list_cycles()
         self._topology = self._market.topology
@@ -111,14 +119,14 @@ class CycleBook:
     def _list_groups(self) -> None:
         edges_of: dict[tuple[Address, Address], list[int]] = {}
         self._pools = 0
-        for row, pool in enumerate(self._market.pools):
+        for row, (owner, token0, token1, *_) in enumerate(self._market.rows):
             if self._market.why_not(row) or not self.scope.allows(
-                pool.address, (pool.token0, pool.token1)
+                self._market.pools[owner].address, (token0, token1)
             ):
                 continue
             self._pools += 1
-            edges_of.setdefault((pool.token0, pool.token1), []).append(2 * row)
-            edges_of.setdefault((pool.token1, pool.token0), []).append(2 * row + 1)
+            edges_of.setdefault((token0, token1), []).append(2 * row)
+            edges_of.setdefault((token1, token0), []).append(2 * row + 1)
         self._edges_of = edges_of
         number = {token: i for i, token in enumerate(sorted({pair[0] for pair in edges_of}))}
         # Ascending by the two token numbers: a token's neighbours lie together and in order.
@@ -182,11 +190,15 @@ class CycleBook:
 
     def refresh_all(self) -> None:
         """Bring every group's best rate up to date with the market."""
+        for row in range(self._arrays.rows):
+            self._arrays.draw(self._market.memory, row)
         self._refresh(self._all_groups)
 
     def refresh_rows(self, rows: Sequence[int]) -> IntArray:
         """Bring the groups of some rows up to date, and return those groups."""
         # A block or a transaction changes a few rows: a Python set is faster here than an array.
+        for row in rows:
+            self._arrays.draw(self._market.memory, row)
         edges = (e for row in rows for e in (2 * row, 2 * row + 1))
         found = {self._group_of_edge.get(edge, -1) for edge in edges} - {-1}
         groups = np.array(sorted(found), np.int64)
@@ -194,7 +206,7 @@ class CycleBook:
         return groups
 
     def _refresh(self, groups: IntArray) -> None:
-        refresh(groups, self._ptr, self._members, self._market.arrays.rate, self._best)
+        refresh(groups, self._ptr, self._members, self._arrays.rate, self._best)
 
     def search(self, least_worth_wei: float) -> list[Candidate]:
         """Search the whole scope; call `refresh_all` before.
@@ -228,7 +240,7 @@ class CycleBook:
         return BookStatistics(self._pools, len(self._best), len(self._routes), self._left_out)
 
     def _expand(self, number: int, rows: Sequence[int], least: float) -> list[Candidate]:
-        arrays = self._market.arrays
+        arrays = self._arrays
         touched = np.zeros(arrays.rows, np.uint8)
         for row in rows:
             touched[row] = 1

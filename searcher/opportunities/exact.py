@@ -88,10 +88,10 @@ class Evaluator:
         gas = 0
         for edge in edges:
             row, zero_for_one = edge >> 1, edge & 1 == 0
-            pool = self._market.pools[row]
+            pool, (_, token0, token1, *_) = self._market.pool_of(row), self._market.rows[row]
             quote = self._market.quote(row, self._block, amount, zero_for_one=zero_for_one)
             protocol = self._market.protocol(row)
-            following = pool.token1 if zero_for_one else pool.token0
+            following = token1 if zero_for_one else token0
             hops.append(
                 Hop(
                     pool=pool.address,
@@ -100,7 +100,7 @@ class Evaluator:
                     token_in=token,
                     token_out=following,
                     zero_for_one=zero_for_one,
-                    fee_pips=pool.fee_pips,
+                    fee_pips=self._market.fee_pips(row),
                     amount_in=amount,
                     amount_out=quote.realised,
                 )

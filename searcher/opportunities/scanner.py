@@ -12,8 +12,9 @@ from searcher.domain.clock import Clock
 from searcher.domain.events import BlockContext, PendingEffects, PendingTx
 from searcher.domain.plan import Opportunity
 from searcher.domain.units import Address, OpportunityId
-from searcher.market.market import Market, MarketDelta
+from searcher.market.market import Market
 from searcher.market.protocol import QuoteBlock
+from searcher.market.standing import MarketDelta
 from searcher.opportunities.book import MOST_AMOUNT, BookStatistics, CycleBook, Scope
 from searcher.opportunities.exact import Evaluator
 from searcher.opportunities.settings import CycleSettings

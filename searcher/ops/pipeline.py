@@ -27,11 +27,12 @@ from searcher.domain.events import (
     ChainReorganised,
     PendingTx,
 )
-from searcher.domain.plan import Mode, Opportunity, Outcome, OutcomeKind
+from searcher.domain.plan import CurveKind, Mode, Opportunity, Outcome, OutcomeKind
 from searcher.domain.ports import Journal, TokenProver
 from searcher.domain.units import Address, Hash32
 from searcher.executor.encoder import encode
-from searcher.market.market import Market, MarketDelta
+from searcher.market.market import Market
+from searcher.market.standing import MarketDelta
 from searcher.opportunities.scanner import Scanner
 from searcher.ops.carrier import Carrier
 from searcher.simulation.simulator import Simulator
@@ -441,6 +442,8 @@ class ChainPipeline:
         """Carry an opportunity as far as the mode lets it; return why it ended before a send."""
         if self._mode is Mode.OBSERVE:
             return "mode observe"
+        if any(hop.curve is CurveKind.OTHER for hop in opportunity.hops + opportunity.conversion):
+            return "not executable: the executor has no adapter for one of its pools"
         if self._executor is None or self._operator is None:
             return "no executor: the chain's configuration names none, or no operator"
         context = self._context

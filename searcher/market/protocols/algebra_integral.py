@@ -24,10 +24,12 @@ from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market import algebra
 from searcher.market import concentrated_state as concentrated
 from searcher.market.algebra import CUSTOM_POOL, POOL, announced_pool
-from searcher.market.announcing import AnnouncedPools, Announcement, Known
+from searcher.market.announcing import AnnouncedPools
 from searcher.market.decoding import MalformedLog, signed, unsigned, words
 from searcher.market.protocol import (
+    Announcement,
     Answer,
+    Known,
     Quote,
     QuoteBlock,
     ReadCall,

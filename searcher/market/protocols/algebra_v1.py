@@ -25,10 +25,12 @@ from searcher.market import algebra
 from searcher.market import concentrated_state as concentrated
 from searcher.market.algebra import POOL, announced_pool
 from searcher.market.algebra_oracle import AlgebraFeeConfiguration, AlgebraOracle, read_timepoints
-from searcher.market.announcing import AnnouncedPools, Announcement, Known
+from searcher.market.announcing import AnnouncedPools
 from searcher.market.decoding import MalformedLog, signed, unsigned, words
 from searcher.market.protocol import (
+    Announcement,
     Answer,
+    Known,
     Quote,
     QuoteBlock,
     ReadCall,

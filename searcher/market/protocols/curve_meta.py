@@ -26,7 +26,7 @@ from searcher.kernels.curve_stable import marginal_rate as rate_at
 from searcher.kernels.reference.curve_stable import FEE_UNIT, Pool, amplification
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words
-from searcher.market.announcing import AnnouncedPools, Announcement, Listing
+from searcher.market.announcing import AnnouncedPools
 from searcher.market.curve_factories import (
     META_POOL_DEPLOYED,
     check_contracts,
@@ -37,7 +37,15 @@ from searcher.market.curve_factories import (
     tables,
 )
 from searcher.market.decoding import MalformedLog
-from searcher.market.protocol import Quote, QuoteBlock, ReadCall, Reads, UnreadablePool
+from searcher.market.protocol import (
+    Announcement,
+    Listing,
+    Quote,
+    QuoteBlock,
+    ReadCall,
+    Reads,
+    UnreadablePool,
+)
 from searcher.market.settings import DexSettings
 from searcher.market.stableswap import (
     ARITHMETIC,

@@ -21,7 +21,7 @@ from searcher.domain.events import Log
 from searcher.domain.settings import Settings
 from searcher.domain.units import Address
 from searcher.kernels.refusal import Status, SwapRefused
-from searcher.market.announcing import AnnouncedPools, Announcement, Listing
+from searcher.market.announcing import AnnouncedPools
 from searcher.market.contract_values import answered_words
 from searcher.market.curve_factories import (
     META_POOL_DEPLOYED,
@@ -50,7 +50,15 @@ from searcher.market.curve_ng import (
 )
 from searcher.market.curve_ng_base import BasePool, LegacyPool
 from searcher.market.decoding import MalformedLog, words
-from searcher.market.protocol import Quote, QuoteBlock, ReadCall, Reads, UnreadablePool
+from searcher.market.protocol import (
+    Announcement,
+    Listing,
+    Quote,
+    QuoteBlock,
+    ReadCall,
+    Reads,
+    UnreadablePool,
+)
 from searcher.market.settings import DexSettings
 from searcher.market.stableswap import CurveStableState, accepts, holds_balances
 from searcher.market.stableswap_events import TOPICS as LEGACY_TOPICS

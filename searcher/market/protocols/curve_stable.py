@@ -17,7 +17,7 @@ from searcher.kernels.curve_stable import exact_in, exact_out
 from searcher.kernels.curve_stable import marginal_rate as rate_at
 from searcher.kernels.refusal import checked
 from searcher.kernels.u256 import Words
-from searcher.market.announcing import AnnouncedPools, Announcement, Listing
+from searcher.market.announcing import AnnouncedPools
 from searcher.market.curve_factories import (
     PLAIN_POOL_DEPLOYED,
     check_contracts,
@@ -27,7 +27,7 @@ from searcher.market.curve_factories import (
     tables,
 )
 from searcher.market.memo import Memo
-from searcher.market.protocol import Quote, QuoteBlock, Reads
+from searcher.market.protocol import Announcement, Listing, Quote, QuoteBlock, Reads
 from searcher.market.settings import DexSettings
 from searcher.market.stableswap import (
     Contract,

@@ -17,7 +17,7 @@ from msgspec import Struct
 from searcher.domain.events import Log
 from searcher.domain.settings import Settings
 from searcher.domain.units import Address
-from searcher.market.announcing import AnnouncedPools, Announcement, Listing
+from searcher.market.announcing import AnnouncedPools
 from searcher.market.curve_factories import PLAIN_POOL_DEPLOYED_NG, list_grew, read_list
 from searcher.market.curve_ng import (
     TOPICS,
@@ -30,7 +30,7 @@ from searcher.market.curve_ng import (
     refreshed,
 )
 from searcher.market.memo import Memo
-from searcher.market.protocol import Quote, QuoteBlock, Reads
+from searcher.market.protocol import Announcement, Listing, Quote, QuoteBlock, Reads
 from searcher.market.settings import DexSettings
 from searcher.market.stableswap import accepts
 from searcher.market.tokens import places

@@ -33,16 +33,12 @@ from searcher.kernels.reference.liquidity_book import (
 )
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words, pack
-from searcher.market.announcing import (
-    AnnouncedPools,
-    Announcement,
-    Known,
-    pool_address,
-    tokens_of_words,
-)
+from searcher.market.announcing import AnnouncedPools, pool_address, tokens_of_words
 from searcher.market.contract_values import answered_words, uint256
 from searcher.market.decoding import MalformedLog, address_of, topic_word, unsigned, words
 from searcher.market.protocol import (
+    Announcement,
+    Known,
     Quote,
     QuoteBlock,
     ReadCall,

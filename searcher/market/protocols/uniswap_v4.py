@@ -22,13 +22,7 @@ from searcher.kernels.reference.uniswap_v4 import DYNAMIC_FEE, MAX_PROTOCOL_FEE
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.uniswap_v4 import exact_in, exact_out, swap_fee
 from searcher.market import concentrated_state as concentrated
-from searcher.market.announcing import (
-    AnnouncedPools,
-    Announcement,
-    Known,
-    NotTaken,
-    tokens_of_words,
-)
+from searcher.market.announcing import AnnouncedPools, tokens_of_words
 from searcher.market.decoding import (
     MalformedLog,
     address_of,
@@ -38,7 +32,10 @@ from searcher.market.decoding import (
     words,
 )
 from searcher.market.protocol import (
+    Announcement,
     Answer,
+    NotTaken,
+    Pool,
     Quote,
     QuoteBlock,
     ReadCall,
@@ -157,7 +154,7 @@ class UniswapV4(AnnouncedPools[UniswapV4State]):
         """Return the manager and the pool's id: every event about a pool has it first."""
         return f"{log.address}/{log.topics[1]}" if len(log.topics) > 1 else log.address
 
-    def new(self, pool: Known) -> UniswapV4State:
+    def new(self, pool: Pool) -> UniswapV4State:
         """Return a pool without a price: Initialize, which announces it, is applied to it too."""
         key: UniswapV4Identity = self.identity(pool)
         return UniswapV4State(

@@ -12,9 +12,8 @@ from typing import ClassVar
 
 from searcher.domain.events import Log
 from searcher.domain.units import Address
-from searcher.market.announcing import Announcement
 from searcher.market.decoding import topic_word, words
-from searcher.market.protocol import ReadCall
+from searcher.market.protocol import Announcement, ReadCall
 from searcher.market.settings import DexSettings
 from searcher.market.solidly_pairs import (
     NARROW_SYNC,

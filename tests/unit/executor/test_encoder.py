@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searcher.domain.plan import Opportunity, Plan
+from searcher.domain.plan import CurveKind, Opportunity, Plan
 from searcher.executor.encoder import decode, encode, with_bid
 from searcher.executor.program import write
 from tests.unit.executor.model import Model
@@ -187,3 +187,12 @@ def test_a_route_that_is_none_is_refused(name):
     hops, conversion = ROUTES[name]
     with pytest.raises(ValueError, match="devnet-1-1"):
         plan_of(opportunity(hops, conversion))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_curve_without_an_adapter_is_refused(place):
+    found = two_hops()
+    hops = list(found.hops)
+    hops[place] = msgspec.structs.replace(hops[place], curve=CurveKind.OTHER)
+    with pytest.raises(ValueError, match="no adapter for"):
+        plan_of(msgspec.structs.replace(found, hops=tuple(hops)))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from msgspec.structs import replace
+
 from searcher.domain.errors import Rejected
 from searcher.domain.events import (
     BlockApplied,
@@ -79,6 +81,22 @@ class FakePool:
         return SPACINGS[self.fee_pips]
 
 
+class PatientClock:
+    """Time that passes only while somebody waits, and then at once."""
+
+    def __init__(self):
+        self.now_ns = 0
+
+    def monotonic_ns(self):
+        return self.now_ns
+
+    def wall_ns(self):
+        return self.now_ns
+
+    async def sleep(self, seconds):
+        self.now_ns += round(seconds * 1e9)
+
+
 def make_market(**discovery):
     return Market(
         CHAIN,
@@ -86,6 +104,7 @@ def make_market(**discovery):
         tokens=TOKENS,
         dexes=DEXES,
         discovery=DiscoverySettings(**discovery),
+        clock=PatientClock(),
     )
 
 
@@ -185,7 +204,7 @@ class World:
         return -(result.amount1 if zero_for_one else result.amount0)
 
     def emit_raw(self, log):
-        self.logs.append(log)
+        self.logs.append(replace(log, log_index=len(self.logs)))
 
     def seal(self):
         """Close the block under construction."""

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from searcher.domain.units import address
-from searcher.market.protocol import PROTOCOLS as protocols
+from searcher.market.protocol import PROTOCOLS
 from searcher.ops.config import pages, report
 from searcher.ops.config.model import file_settings, load_config
 
 ROOT = Path(__file__).parents[4]
 CONFIG = ROOT / "config"
 CHAINS = sorted(path.stem for path in (CONFIG / "chains").glob("*.toml"))
-PROTOCOLS = sorted(path.stem for path in (CONFIG / "protocols").glob("*.toml"))
-ADDRESSED = [f"chains/{name}.toml" for name in CHAINS] + [f"protocols/{p}.toml" for p in PROTOCOLS]
+FILES = sorted(path.stem for path in (CONFIG / "protocols").glob("*.toml"))
+ADDRESSED = [f"chains/{name}.toml" for name in CHAINS] + [f"protocols/{p}.toml" for p in FILES]
 STRATEGIES = sorted(path.stem for path in (CONFIG / "strategies").glob("*.toml"))
 NODE_VARIABLE = re.compile(r'"env:(\w+_(HTTP|STREAM|RELAY)_URL)"')
 
@@ -104,12 +104,12 @@ def test_no_address_stands_twice(chain: str):
 
 
 def test_every_protocol_has_its_file_listed():
-    assert sorted(read("searcher.toml")["protocols"]) == PROTOCOLS
+    assert sorted(read("searcher.toml")["protocols"]) == FILES
 
 
 @pytest.mark.parametrize("chain", CHAINS)
 def test_every_dex_says_what_its_protocol_needs(chain: str):
     settings = load_config(str(CONFIG), environ=node_variables(), chains=[chain]).config
     for name, dex in settings.chains[chain].dexes.items():
-        plugin = protocols.load(dex.protocol)
+        plugin = PROTOCOLS.load(dex.protocol)
         plugin(plugin.Config()).check(name, dex)
