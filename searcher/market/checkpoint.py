@@ -19,6 +19,7 @@ import structlog
 from msgspec import Struct
 
 from searcher.domain.errors import Misconfigured
+from searcher.domain.events import BlockRef
 from searcher.domain.units import Address
 
 _log = structlog.get_logger(__name__)
@@ -57,11 +58,16 @@ class FoundPool(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """What one request brought: the last block it covers, and how far each list was read."""
+    """What one request brought: the last block it covers, and how far each list was read.
+
+    `anchor` is a block that was there meanwhile: where another is in its place, it is another
+    chain.
+    """
 
     last_block: int
     pools: tuple[FoundPool, ...] = ()
     listed: dict[str, int] = {}
+    anchor: BlockRef | None = None
 
 
 class Checkpoint:
@@ -83,6 +89,8 @@ class Checkpoint:
         """Every block up to here has been looked at; -1 for none."""
         self.listed: dict[str, int] = {}
         """How far the list of each DEX was read, by its name."""
+        self.anchor: BlockRef | None = None
+        """A block of the chain that all of it was found on."""
         self._scope = scope
         self._digest = bytes(32)
         try:
@@ -106,6 +114,14 @@ class Checkpoint:
         self._append(msgspec.msgpack.encode(step))
         self._take(step)
 
+    def restart(self) -> None:
+        """Forget everything: it was found on another chain."""
+        _log.warning("a bootstrap of another chain is begun anew", file=str(self.path))
+        self.pools.clear()
+        self.listed.clear()
+        self.last_block, self.anchor = -1, None
+        self._begin()
+
     def close(self) -> None:
         """Close the file; it stays."""
         self._file.close()
@@ -125,12 +141,9 @@ class Checkpoint:
                 end = at
         size = self._file.seek(0, os.SEEK_END)
         if not end:
-            self._digest = bytes(32)
             if size:
                 _log.warning("a bootstrap of another scope is begun anew", file=str(self.path))
-            self._file.truncate(0)
-            self._file.seek(0)
-            self._append(msgspec.msgpack.encode(self._scope))
+            self._begin()
             return
         if end < size:
             _log.warning(
@@ -138,6 +151,12 @@ class Checkpoint:
             )
             self._file.truncate(end)
         self._file.seek(end)
+
+    def _begin(self) -> None:
+        self._digest = bytes(32)
+        self._file.truncate(0)
+        self._file.seek(0)
+        self._append(msgspec.msgpack.encode(self._scope))
 
     def _frames(self, file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         """Yield the body and the end of each frame whose digest is right, until one is not."""
@@ -165,6 +184,7 @@ class Checkpoint:
     def _take(self, step: Step) -> None:
         self.last_block = max(self.last_block, step.last_block)
         self.listed.update(step.listed)
+        self.anchor = step.anchor or self.anchor
         for pool in step.pools:
             self.pools.setdefault(pool.id, pool)
 

@@ -31,7 +31,8 @@ class Progress(Struct, frozen=True):
     """How far a bootstrap is.
 
     `done` of `total` are blocks while pools are looked for (`what` is "blocks"), pools while their
-    states are read ("pools"). `pools` is how many were found so far.
+    states are read ("pools"). `pools` is how many were found so far, `requests` how many the node
+    was asked.
     """
 
     chain: str
@@ -39,6 +40,7 @@ class Progress(Struct, frozen=True):
     done: int
     total: int
     pools: int
+    requests: int = 0
 
 
 Watch = Callable[[Progress], None]
@@ -85,6 +87,15 @@ async def announcements(
             continue
         yield LogRange(begin, end, logs)
         begin, width = end + 1, min(_GROWTH * width, settings.log_range_blocks)
+
+
+async def _block(node: Node, number: int) -> BlockRef | None:
+    """Return the block of a height as the node knows it, None when it knows none."""
+    answer = await node.call("eth_getBlockByNumber", [hex(number), False])
+    try:
+        return None if answer is None else BlockRef(number, answer["hash"].lower())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Rejected(f"eth_getBlockByNumber answered no block: {error!r}") from error
 
 
 async def _logs(node: Node, query: LogQuery, begin: int, end: int) -> list[Log]:
@@ -145,6 +156,10 @@ class Discovery:
         if self._path is None:
             return await self._find(node, head, None, 0)
         with Checkpoint(self._path, self._scope) as checkpoint:
+            anchor = checkpoint.anchor
+            if anchor is not None and await _block(node, anchor.number) != anchor:
+                checkpoint.restart()
+                self._listed.clear()
             self._listed.update(checkpoint.listed)
             return await self._find(node, head, checkpoint, 0)
 
@@ -192,11 +207,15 @@ class Discovery:
         if checkpoint is not None and checkpoint.last_block >= first:
             first = max(first, checkpoint.last_block + 1 - self._settings.rescan_blocks)
 
+        anchor = None
+        if checkpoint is not None:
+            anchor = await _block(node, max(0, head.number - self._settings.rescan_blocks))
+
         def keep(step: Step) -> None:
             new = tuple(pool for pool in step.pools if pool.id not in pools)
             pools.update((pool.id, pool) for pool in new)
             if checkpoint is not None:
-                checkpoint.add(Step(step.last_block, new, step.listed))
+                checkpoint.add(Step(step.last_block, new, step.listed, anchor))
 
         batch_calls = self._settings.batch_calls
         found, places = await self._census.read_lists(

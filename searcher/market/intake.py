@@ -18,7 +18,7 @@ from searcher.domain.units import Address
 from searcher.market.census import Census
 from searcher.market.checkpoint import FoundPool
 from searcher.market.decoding import MalformedLog
-from searcher.market.discovery import Discovery
+from searcher.market.discovery import Discovery, Progress, Watch
 from searcher.market.filters import NOT_ALLOWED, TokenFilter
 from searcher.market.journal import Journal
 from searcher.market.log_routes import FROZEN, LogRoutes
@@ -57,6 +57,7 @@ class Intake:
         decimals: of the tokens that the operator named; those that are read are added.
         census: who announces pools.
         finder: collects announcements.
+        watch: told how far reading is.
         tokens: which tokens are followed.
         discovery: which pools are followed, and how many calls share a request.
         following: what is read for each block.
@@ -77,6 +78,7 @@ class Intake:
         decimals: dict[Address, int],
         census: Census,
         finder: Discovery,
+        watch: Watch,
         tokens: TokenFilter,
         discovery: DiscoverySettings,
         following: FollowingSettings,
@@ -93,6 +95,7 @@ class Intake:
         self._decimals = decimals
         self._census = census
         self._finder = finder
+        self._watch = watch
         self._tokens = tokens
         self._discovery = discovery
         self._following = following
@@ -106,6 +109,7 @@ class Intake:
         self._refreshed: dict[int, int] = {}
         self._awaited: dict[int, None] = {}
         self._nameless: dict[str, _Nameless] = {}
+        self._read = 0
         for announcer in census.announcers:
             pools.slow_down(announcer)
 
@@ -238,6 +242,7 @@ class Intake:
         states = await carry_out_together(reads, rpc, head, batch_calls=batch)
         for each, state in zip(nameless, states, strict=True):
             self._take_nameless(each, state)
+        self._read = 0
         for name in self._protocol_of:
             await self.read_pools(rpc, head, name)
         await self._read_decimals(rpc, head)
@@ -257,6 +262,9 @@ class Intake:
             for number, state in zip(part, states, strict=True):
                 self.take_state(number, state)
                 await asyncio.sleep(0)
+            self._read += len(part)
+            total = len(self._pools.pools)
+            self._watch(Progress(self._chain, "pools", self._read, total, total))
 
     def take_state(self, number: int, state: Any) -> None:
         """Take what a pool was read to hold, or why it could not be read."""

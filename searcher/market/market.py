@@ -14,6 +14,7 @@ from typing import Any, Final, TypeGuard
 import numpy as np
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from searcher.domain.clock import Clock, SystemClock
 from searcher.domain.errors import InvariantBroken, Misconfigured
@@ -26,7 +27,7 @@ from searcher.kernels.memory import FEE
 from searcher.market.budget import BudgetedNode
 from searcher.market.census import Census
 from searcher.market.decoding import MalformedLog
-from searcher.market.discovery import Discovery, Watch
+from searcher.market.discovery import Discovery, Progress, Watch
 from searcher.market.filters import TokenFilter
 from searcher.market.intake import Intake
 from searcher.market.journal import Journal
@@ -148,6 +149,8 @@ class Market:
         self._standing = Standing(self._pools, self.memory, self._journal)
         self._decimals = {Address(t.address): t.decimals for t in tokens.values()}
         self._clock = clock or SystemClock()
+        self._watch = watch
+        self._budgeted: BudgetedNode | None = None
         named = {name: Address(token.address) for name, token in tokens.items()}
         self._filter = TokenFilter({**named, "wrapped native": wrapped_native}, self._discovery)
         of_dex = {name: self._protocol_of[dex.protocol] for name, dex in dexes.items()}
@@ -165,8 +168,9 @@ class Market:
                 self._discovery,
                 tokens=self._filter.allowed,
                 folder=folder,
-                watch=watch,
+                watch=self._tell,
             ),
+            watch=self._tell,
             tokens=self._filter,
             discovery=self._discovery,
             following=self._following,
@@ -227,7 +231,7 @@ class Market:
         self.head = None
         self._journal.forget()
         self._states.block = QuoteBlock(head.number + 1, timestamp)
-        budgeted = BudgetedNode(rpc, self._discovery.budget, self._clock)
+        budgeted = self._budgeted = BudgetedNode(rpc, self._discovery.budget, self._clock)
         node = Multicall(budgeted, most_calls=self._discovery.batch_calls)
         await self._intake.find(node, head, not_before=not_before)
         await self._intake.read_all(node, head)
@@ -243,6 +247,10 @@ class Market:
             requests=budgeted.statistics().requests,
         )
         return self._standing.changes.delta(head)
+
+    def _tell(self, step: Progress) -> None:
+        requests = self._budgeted.statistics().requests if self._budgeted else 0
+        self._watch(replace(step, requests=requests))
 
     async def refresh_volatile(self, rpc: Node, block: BlockRef) -> MarketDelta:
         """Read what the logs of the head do not tell: moving values, and pools just announced.

@@ -154,7 +154,7 @@ async def test_the_next_start_asks_for_what_is_new(node, tmp_path):
 
 async def test_a_spent_budget_keeps_what_was_found(node, tmp_path):
     async def spend():
-        settings = BudgetSettings(most_units=3)
+        settings = BudgetSettings(most_units=5)
         return await discovery(tmp_path).find(BudgetedNode(node, settings, Clock()), head(499))
 
     seen = []
@@ -176,6 +176,28 @@ async def test_another_scope_is_begun_anew(node, tmp_path):
         node.ranges.clear()
         assert len(await other.find(node, head(499))) == 40
         assert node.ranges[0][0] == 100
+
+
+async def test_what_was_found_on_another_chain_is_forgotten(node, tmp_path):
+    await discovery(tmp_path).find(node, head(499))
+    again = ListingNode()
+    again.salt = 1
+    announce(again, 300, address(0x9999))
+    found = await discovery(tmp_path).find(again, head(499))
+    assert [p.id for p in found] == [address(0x9999)]
+    shorter = ListingNode()
+    shorter.salt = 2
+    assert await discovery(tmp_path).find(shorter, head(120)) == []
+
+
+async def test_pools_since_a_block_are_found_without_a_trace(node, tmp_path):
+    first = discovery(tmp_path)
+    await first.find(node, head(299))
+    node.ranges.clear()
+    kept = (tmp_path / "test.found").read_bytes()
+    since = await first.find_since(node, head(499), 290)
+    assert [p.id for p in since] == pairs(40, first=19)
+    assert (node.ranges[0][0], (tmp_path / "test.found").read_bytes()) == (290, kept)
 
 
 @pytest.mark.parametrize("cut", [1, 20, 41, 100, 333])
@@ -234,7 +256,7 @@ async def test_a_list_is_read_once_and_then_from_its_end(tmp_path):
 
 
 async def test_what_the_node_does_not_answer_is_lost_nowhere(node, tmp_path):
-    node.faults = [None, None, *[Retryable("HTTP 502")] * 20]
+    node.faults = [None, None, None, *[Retryable("HTTP 502")] * 20]
     with pytest.raises(Retryable):
         await discovery(tmp_path).find(node, head(499))
     node.faults = []
