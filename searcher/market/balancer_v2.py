@@ -220,6 +220,14 @@ class BalancerV2(BalancerPools[S]):
         """Return the tokens that the vault holds for the pool."""
         return state.tokens
 
+    def holdings(self, state: S) -> tuple[tuple[Address, float], ...]:
+        """Return what the vault holds for the pool, but its own token."""
+        return tuple(
+            (token, float(held))
+            for token, held in zip(state.tokens, state.balances, strict=True)
+            if state.pool_id is None or token != state.pool_id[:42]
+        )
+
     def funded(self, state: S) -> bool:
         """Return whether every token is there."""
         return all(state.balances)

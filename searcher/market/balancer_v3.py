@@ -241,6 +241,10 @@ class BalancerV3(BalancerPools[S]):
         """Return the tokens that the vault holds for the pool."""
         return state.tokens
 
+    def holdings(self, state: S) -> tuple[tuple[Address, float], ...]:
+        """Return what the vault holds for the pool."""
+        return tuple(zip(state.tokens, map(float, state.balances_raw), strict=True))
+
     def funded(self, state: S) -> bool:
         """Return whether every token is there."""
         return state.is_pool_initialized and all(state.balances_raw)

@@ -22,7 +22,14 @@ from searcher.kernels import log_batches
 from searcher.kernels import memory as layout
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market.concentrated import UNISWAP, Shape, pool_reads, read_concentrated
-from searcher.market.concentrated_state import initialised, positioned, settle, swapped, table
+from searcher.market.concentrated_state import (
+    concentrated_holdings,
+    initialised,
+    positioned,
+    settle,
+    swapped,
+    table,
+)
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, unsigned, words
 from searcher.market.lens import LEAST_GAS, Reading
 from searcher.market.memory import MarketMemory, value
@@ -268,6 +275,10 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
     def swap_gas(self, quote: Quote) -> int:
         """Return the configured estimate for the ticks that a quote crosses."""
         return self.config.swap_gas + quote.crossings * self.config.crossing_gas
+
+    def holdings(self, state: ConcentratedPoolState) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all ranges."""
+        return concentrated_holdings(state, state.token0, state.token1)
 
     def funded(self, state: ConcentratedPoolState) -> bool:
         """Return whether the pool has a price and liquidity somewhere."""

@@ -170,6 +170,10 @@ class CurveCrypto(AnnouncedPools[S]):
         """Return the coins."""
         return state.coins
 
+    def holdings(self, state: S) -> tuple[tuple[Address, float], ...]:
+        """Return the balances."""
+        return tuple(zip(state.coins, map(float, state.balances), strict=True))
+
     def funded(self, state: S) -> bool:
         """Return whether every coin is there."""
         return all(state.balances)

@@ -26,6 +26,8 @@ NOT_ALLOWED = "a token that is not allowed"
 DENIED = "a token that is denied"
 TOO_FEW = "fewer than two tokens that are allowed"
 _PAIR: Final = 2
+_HOPS: Final = 2
+"""From the native coin to a token that is traded against a token that is traded against it."""
 
 
 class Weighed(NamedTuple):
@@ -101,6 +103,39 @@ def value_wei(pool: Weighed, value_of: ValueWei) -> float | None:
     return min(known) * len(values)
 
 
+def rough_values(pools: Iterable[Weighed], native: Address) -> ValueWei:
+    """Return prices as they follow from what pools hold, for choosing among pools alone.
+
+    A token is worth what the pool with the most of a token of known price holds against it: first
+    of the native coin, then of those. It is rough where a curve is not a constant product's, and
+    nobody trades on it.
+
+    Args:
+        pools: what each holds.
+        native: the wrapped native coin, worth itself.
+    """
+    prices = {native: 1.0}
+    pairs = [p for p in pools if len(p.tokens) >= _PAIR]
+    for _ in range(_HOPS):
+        best: dict[Address, tuple[float, float]] = {}
+        for pool in pairs:
+            known = [
+                amount * prices[token]
+                for token, amount in zip(pool.tokens, pool.amounts, strict=True)
+                if token in prices
+            ]
+            deepest = max(known, default=0.0)
+            for token, amount in zip(pool.tokens, pool.amounts, strict=True):
+                if token not in prices and amount > 0 and deepest > best.get(token, (0.0, 0))[0]:
+                    best[token] = (deepest, deepest / amount)
+        prices |= {token: price for token, (_, price) in best.items()}
+
+    def value_of(token: Address, amount: int) -> float | None:
+        return amount * prices[token] if token in prices else None
+
+    return value_of
+
+
 def choose(
     pools: Iterable[Weighed],
     value_of: ValueWei,
@@ -135,7 +170,7 @@ def choose(
         else:
             worthy.append((-(worth or 0.0), pool.pool))
     if len(worthy) > settings.most_pools:
-        left_out["beyond most_pools, the deepest first"] = len(worthy) - settings.most_pools
+        left_out["beyond most_pools"] = len(worthy) - settings.most_pools
     chosen = heapq.nsmallest(settings.most_pools, worthy)
     return Choice(tuple(pool for _, pool in chosen), dict(left_out))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -19,7 +19,14 @@ from searcher.market.census import Census
 from searcher.market.checkpoint import FoundPool
 from searcher.market.decoding import MalformedLog
 from searcher.market.discovery import Discovery, Progress, Watch
-from searcher.market.filters import NOT_ALLOWED, TokenFilter
+from searcher.market.filters import (
+    NOT_ALLOWED,
+    TokenFilter,
+    ValueWei,
+    Weighed,
+    choose,
+    rough_values,
+)
 from searcher.market.journal import Journal
 from searcher.market.log_routes import FROZEN, LogRoutes
 from searcher.market.node import Node, read_words
@@ -59,6 +66,8 @@ class Intake:
         finder: collects announcements.
         watch: told how far reading is.
         tokens: which tokens are followed.
+        native: the wrapped native coin.
+        value_of: prices, to weigh pools by; roughly their own where None.
         discovery: which pools are followed, and how many calls share a request.
         following: what is read for each block.
         pools: where pools are added.
@@ -80,6 +89,8 @@ class Intake:
         finder: Discovery,
         watch: Watch,
         tokens: TokenFilter,
+        native: Address,
+        value_of: ValueWei | None,
         discovery: DiscoverySettings,
         following: FollowingSettings,
         pools: Pools,
@@ -97,6 +108,8 @@ class Intake:
         self._finder = finder
         self._watch = watch
         self._tokens = tokens
+        self._native = native
+        self._value_of = value_of
         self._discovery = discovery
         self._following = following
         self._pools = pools
@@ -122,9 +135,57 @@ class Intake:
             if not_before
             else await self._finder.find(rpc, head)
         )
-        for pool in found:
+        for pool in await self._screened(rpc, head, found):
             self._take_in(pool, again=True)
             await asyncio.sleep(0)  # other chains share this loop
+
+    async def _screened(
+        self, rpc: Node, head: BlockRef, found: Sequence[FoundPool]
+    ) -> list[FoundPool]:
+        """Return the pools worth following, the deepest where there are too many of them.
+
+        All are read once to be weighed, and forgotten; those chosen are read again with the rest.
+        """
+        wanted = []
+        for pool in found:
+            objection = self._tokens.objection(pool.tokens) if pool.tokens else ""
+            if objection:
+                self.not_followed[objection] += 1
+            elif pool.id not in self._pools.routes and pool.id not in self._nameless:
+                wanted.append(pool)
+        room = self._discovery.most_pools - len(self._pools.pools) - len(self._nameless)
+        if len(wanted) <= room and not self._discovery.least_liquidity_native:
+            return wanted
+        weighed = await self._weigh(rpc, head, wanted)
+        value_of = self._value_of or rough_values(weighed, self._native)
+        settings = self._discovery.model_copy(update={"most_pools": max(0, room)})
+        choice = choose(weighed, value_of, settings)
+        self.not_followed.update(choice.left_out)
+        return [wanted[place] for place in sorted(choice.pools)]
+
+    async def _weigh(self, rpc: Node, head: BlockRef, found: Sequence[FoundPool]) -> list[Weighed]:
+        weighed = []
+        by_protocol: dict[str, list[int]] = {}
+        for place, pool in enumerate(found):
+            by_protocol.setdefault(self._dexes[pool.dex].protocol, []).append(place)
+        done = 0
+        for name, places in by_protocol.items():
+            protocol = self._protocol_of[name]
+            for begin in range(0, len(places), _READ_AT_ONCE):
+                part = places[begin : begin + _READ_AT_ONCE]
+                pools = [self._as_pool(found[p], found[p].tokens) for p in part]
+                batch = self._discovery.batch_calls
+                states = await protocol.read(rpc, pools, head, batch_calls=batch)
+                for place, state in zip(part, states, strict=True):
+                    if isinstance(state, str):
+                        self.not_followed["unreadable when it was weighed"] += 1
+                        continue
+                    tokens, amounts = zip(*protocol.holdings(state), strict=True)
+                    weighed.append(Weighed(place, tokens, amounts))
+                done += len(part)
+                self._watch(Progress(self._chain, "pools", done, len(found), len(found)))
+                await asyncio.sleep(0)
+        return weighed
 
     def announces(self, log: Log) -> bool:
         """Return whether a log is a configured announcer's, and announces a pool."""
@@ -177,16 +238,7 @@ class Intake:
             return None
         name = self._dexes[found.dex].protocol
         protocol = self._protocol_of[name]
-        pool = Pool(
-            found.id,
-            found.address,
-            name,
-            found.dex,
-            tokens,
-            found.fee_pips,
-            found.tick_spacing,
-            found.details,
-        )
+        pool = self._as_pool(found, tokens)
         try:
             state = protocol.new(pool)
         except ValueError as error:
@@ -201,6 +253,18 @@ class Intake:
                 self._without_decimals[token] = None
         self._begin(number, state)
         return number
+
+    def _as_pool(self, found: FoundPool, tokens: tuple[Address, ...]) -> Pool:
+        return Pool(
+            found.id,
+            found.address,
+            self._dexes[found.dex].protocol,
+            found.dex,
+            tokens,
+            found.fee_pips,
+            found.tick_spacing,
+            found.details,
+        )
 
     def _begin(self, number: int, state: Any) -> None:
         """Give a pool its first state, or wait for it to be read."""

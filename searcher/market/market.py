@@ -28,7 +28,7 @@ from searcher.market.budget import BudgetedNode
 from searcher.market.census import Census
 from searcher.market.decoding import MalformedLog
 from searcher.market.discovery import Discovery, Progress, Watch
-from searcher.market.filters import TokenFilter
+from searcher.market.filters import TokenFilter, ValueWei
 from searcher.market.intake import Intake
 from searcher.market.journal import Journal
 from searcher.market.log_routes import LogRoutes
@@ -107,6 +107,8 @@ class Market:
             nothing.
         watch: told how far a bootstrap is.
         clock: paces a bootstrap; the machine's when None.
+        value_of: prices that pools are weighed by where there are too many; roughly their own where
+            None.
         protocols: the registry of protocols.
         pieces: draws curves that have no closed form; without it they are never found.
 
@@ -127,6 +129,7 @@ class Market:
         folder: Path | None = None,
         watch: Watch = lambda _: None,
         clock: Clock | None = None,
+        value_of: ValueWei | None = None,
         protocols: Registry[Protocol[Any]] = PROTOCOLS,
         pieces: PieceMaker | None = None,
     ) -> None:
@@ -172,6 +175,8 @@ class Market:
             ),
             watch=self._tell,
             tokens=self._filter,
+            native=wrapped_native,
+            value_of=value_of,
             discovery=self._discovery,
             following=self._following,
             pools=self._pools,

@@ -371,6 +371,10 @@ class FollowedProtocol(Protocol[S]):
         return states
 
     @abstractmethod
+    def holdings(self, state: S) -> tuple[tuple[Address, float], ...]:
+        """Return what a pool holds of tokens, smallest units, to weigh its liquidity by."""
+
+    @abstractmethod
     def swap_gas(self, quote: Quote) -> int:
         """Return what the swap of a quote takes in gas (an estimate, for ranking)."""
 

@@ -149,6 +149,10 @@ class SolidlyPairs(AnnouncedPools[SolidlyState]):
         """Return both tokens."""
         return state.token0, state.token1
 
+    def holdings(self, state: SolidlyState) -> tuple[tuple[Address, float], ...]:
+        """Return the reserves."""
+        return (state.token0, float(state.reserve0)), (state.token1, float(state.reserve1))
+
     def funded(self, state: SolidlyState) -> bool:
         """Return whether both reserves are there."""
         return state.reserve0 > 0 and state.reserve1 > 0

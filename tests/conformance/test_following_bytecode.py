@@ -14,10 +14,11 @@ from searcher.domain.units import ZERO_ADDRESS, Address
 from searcher.kernels.reference.uniswap_v3 import Q96
 from searcher.market.market import Market
 from searcher.market.multicall import MULTICALL3
+from searcher.market.protocol import PROTOCOLS
 from searcher.market.settings import DexSettings, DiscoverySettings, TokenSettings
 from tests.conformance.answering import answered
 from tests.conformance.balancer_v2 import BalancerV2
-from tests.conformance.concentrated_pools import V4Pools
+from tests.conformance.concentrated_pools import AlgebraPool, V4Pools, a_price, positions
 from tests.conformance.evm import SENDER, LocalEvm, Reverted
 from tests.conformance.test_announcements_bytecode import _WEIGHTED
 from tests.conformance.test_solidly_bytecode import CREATE, Aerodrome
@@ -251,3 +252,25 @@ async def test_aerodrome_is_followed_with_its_factory(aerodrome):
     assert [market.state(n).reserve0 for n in range(2)] == [10**20] * 2
     # Nobody has deployed Multicall3 here: the views were answered by code lent for the call.
     assert evm.code(MULTICALL3) == b""
+
+
+@pytest.fixture
+def integral():
+    return AlgebraPool.integral(LocalEvm())
+
+
+def test_holdings_of_a_concentrated_pool_are_the_tokens_in_it(integral):
+    kind = PROTOCOLS.load("algebra_integral")
+    protocol = kind(kind.Config())
+    rng = random.Random("holdings")
+    integral.initialize(a_price(rng))
+    (_, tick, *_) = integral.evm.call(
+        integral.address, "globalState()(uint160,int24,uint16,uint8,uint16,bool)"
+    )
+    for lower, upper, liquidity in positions(rng, tick, 60):
+        integral.mint(lower, upper, liquidity)
+    state = answered(integral.evm, protocol.reads(protocol.Identity(integral.address)))
+    for token, held in protocol.holdings(state):
+        (balance,) = integral.evm.call(token, "balanceOf(address)(uint256)", integral.address)
+        assert held == pytest.approx(balance, rel=1e-6)
+    assert state.ticks

@@ -149,6 +149,10 @@ class AlgebraIntegral(AnnouncedPools[AlgebraIntegralState]):
         """Return both tokens."""
         return state.token0, state.token1
 
+    def holdings(self, state: AlgebraIntegralState) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all ranges."""
+        return concentrated.concentrated_holdings(state, state.token0, state.token1)
+
     def funded(self, state: AlgebraIntegralState) -> bool:
         """Return whether there is a price and liquidity somewhere."""
         return bool(state.sqrt_price_x96 and state.ticks)

@@ -163,6 +163,10 @@ class AlgebraV1(AnnouncedPools[AlgebraV1State]):
         """Return both tokens."""
         return state.token0, state.token1
 
+    def holdings(self, state: AlgebraV1State) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all ranges."""
+        return concentrated.concentrated_holdings(state, state.token0, state.token1)
+
     def funded(self, state: AlgebraV1State) -> bool:
         """Return whether there is a price and liquidity somewhere."""
         return bool(state.sqrt_price_x96 and state.ticks)

@@ -245,6 +245,10 @@ class CurveMeta(AnnouncedPools[CurveMetaState]):
         del self
         return state.coins[0] in (token0, token1)
 
+    def holdings(self, state: CurveMetaState) -> tuple[tuple[Address, float], ...]:
+        """Return the balances of its own two coins."""
+        return tuple(zip(state.coins, map(float, state.balances), strict=True))
+
     def funded(self, state: CurveMetaState) -> bool:
         """Return whether both coins are there."""
         return all(state.balances)

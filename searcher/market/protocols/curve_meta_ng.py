@@ -191,6 +191,10 @@ class CurveMetaNg(AnnouncedPools[CurveMetaNgState]):
         del self
         return state.coins[0] in (token0, token1)
 
+    def holdings(self, state: CurveMetaNgState) -> tuple[tuple[Address, float], ...]:
+        """Return the balances of its own two coins."""
+        return tuple(zip(state.coins, map(float, state.balances), strict=True))
+
     def funded(self, state: CurveMetaNgState) -> bool:
         """Return whether both coins are there."""
         return all(state.balances)

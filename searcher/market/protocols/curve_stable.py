@@ -103,6 +103,10 @@ class CurveStable(AnnouncedPools[CurveStableState]):
             token0 in coins and token1 in coins for coins in (state.coins, state.underlying_coins)
         )
 
+    def holdings(self, state: CurveStableState) -> tuple[tuple[Address, float], ...]:
+        """Return the balances."""
+        return tuple(zip(state.coins, map(float, state.balances), strict=True))
+
     def funded(self, state: CurveStableState) -> bool:
         """Return whether every coin is there."""
         return all(state.balances)

@@ -85,6 +85,10 @@ class CurveStableNg(AnnouncedPools[CurveNgState]):
         """Return the coins."""
         return state.coins
 
+    def holdings(self, state: CurveNgState) -> tuple[tuple[Address, float], ...]:
+        """Return the balances."""
+        return tuple(zip(state.coins, map(float, state.balances), strict=True))
+
     def funded(self, state: CurveNgState) -> bool:
         """Return whether every coin is there."""
         return all(state.balances)

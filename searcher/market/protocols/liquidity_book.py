@@ -256,6 +256,13 @@ class LiquidityBook(AnnouncedPools[LiquidityBookState]):
         """Return both tokens."""
         return state.token_x, state.token_y
 
+    def holdings(self, state: LiquidityBookState) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all bins."""
+        return (
+            (state.token_x, float(sum(b.reserve_x for b in state.bins))),
+            (state.token_y, float(sum(b.reserve_y for b in state.bins))),
+        )
+
     def funded(self, state: LiquidityBookState) -> bool:
         """Return whether a bin holds anything."""
         return any(b.reserve_x or b.reserve_y for b in state.bins)

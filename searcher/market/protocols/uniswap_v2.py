@@ -209,6 +209,10 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
         """Return the configured estimate."""
         return self.config.swap_gas
 
+    def holdings(self, state: UniswapV2State) -> tuple[tuple[Address, float], ...]:
+        """Return the reserves."""
+        return (state.token0, float(state.reserve0)), (state.token1, float(state.reserve1))
+
     def funded(self, state: UniswapV2State) -> bool:
         """Return whether both reserves are there."""
         return state.reserve0 > 0 and state.reserve1 > 0

@@ -172,6 +172,10 @@ class UniswapV4(AnnouncedPools[UniswapV4State]):
         """Return the currencies; ether is the zero address."""
         return state.currency0, state.currency1
 
+    def holdings(self, state: UniswapV4State) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all ranges."""
+        return concentrated.concentrated_holdings(state, state.currency0, state.currency1)
+
     def funded(self, state: UniswapV4State) -> bool:
         """Return whether there is a price and liquidity somewhere."""
         return bool(state.sqrt_price_x96 and state.ticks)

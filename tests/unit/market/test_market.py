@@ -510,3 +510,31 @@ async def test_many_pools_are_held(world):
 def test_token_settings_know_their_range():
     with pytest.raises(ValueError, match="less than or equal to 77"):
         TokenSettings(address=WETH, decimals=78)
+
+
+async def test_of_too_many_pools_the_deepest_are_followed_whenever_they_came(world):
+    shallow = [world.create_v2("v2", WETH, USDC, 10**18, 10**9) for _ in range(3)]
+    deep = world.create_v2("fork", WETH, USDC, 500 * 10**18, 10**12)
+    # Priced through USDC; a heap of WBTC against a little of it is not deep.
+    deeper = world.create_v2("v2", USDC, DAI, 9 * 10**12, 9 * 10**24)
+    heap = world.create_v2("v2", WETH, WBTC, 10**15, 10**30)
+    world.seal()
+    market = make_market(most_pools=6)
+    await market.bootstrap(world, world.head)
+    followed = {pool.id for pool in market.pools}
+    assert {deep, deeper} <= followed
+    assert not followed & {*shallow, heap}
+    (cause,) = market.statistics().not_followed
+    assert cause == "beyond most_pools"
+
+
+async def test_pools_with_little_liquidity_are_not_followed(world):
+    little = world.create_v2("v2", WETH, USDC, 10**16, 10**7)
+    enough = world.create_v2("v2", WETH, USDC, 10**19, 5 * 10**10)
+    world.seal()
+    market = make_market(least_liquidity_native=10.0)
+    await market.bootstrap(world, world.head)
+    followed = {pool.id for pool in market.pools}
+    assert enough in followed
+    assert little not in followed
+    assert market.statistics().not_followed["less than least_liquidity_native"] >= 1
