@@ -53,11 +53,13 @@ class Head(Struct, frozen=True):
 class AssemblerStatistics(Struct, frozen=True):
     """What became of heads: announced again or superseded, filled in, applied, reorganised.
 
+    `too_deep` counts the reorganisations without an ancestor among the blocks applied last.
     `failed_attempts` counts by cause the requests for logs and parents that were asked again.
     """
 
     applied: int
     reorganised: int
+    too_deep: int
     repeated: int
     superseded: int
     filled: int
@@ -160,7 +162,10 @@ class BlockAssembler:
         heads: where they arrive.
         clock: time of the process.
         gap_depth: how many missed blocks are fetched by walking back along parent hashes; a head
-            further away is reported as a reorganisation, because the remedy is the same.
+            further away is reported as a reorganisation without an ancestor, because the remedy is
+            the same.
+        reorg_depth: how many applied blocks a new branch may replace and still be followed from the
+            ancestor that it shares with them.
         patience_s: how often a node that fails to give a block which it announced is complained
             about in the log; it is asked on until it does, or until a newer head arrives.
     """
@@ -173,6 +178,7 @@ class BlockAssembler:
         *,
         clock: Clock,
         gap_depth: int = 64,
+        reorg_depth: int = 64,
         patience_s: float = 10.0,
     ) -> None:
         self._chain = chain
@@ -181,7 +187,7 @@ class BlockAssembler:
         self._clock = clock
         self._gap_depth = gap_depth
         self._patience_ns = int(patience_s * 1e9)
-        self._applied: BlockHeader | None = None
+        self._applied: deque[BlockHeader] = deque(maxlen=reorg_depth + 1)
         self._recent: deque[Hash32] = deque(maxlen=_REMEMBERED)
         self._counts: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
@@ -203,16 +209,18 @@ class BlockAssembler:
     ) -> AsyncIterator[BlockApplied | ChainReorganised]:
         """Iterate over what happens on top of `after`, without end.
 
-        A `BlockApplied` is the child of the block before it. After a `ChainReorganised`, whose head
-        is not itself applied, the consumer rebuilds its state on that head; what follows builds on
-        it. Without `after` the first announced head is applied. An unreachable node makes it wait.
+        A `BlockApplied` is the child of the block before it. After a `ChainReorganised` the
+        consumer takes its state back to the ancestor, or reads it anew at the head where there is
+        none; what follows builds on that. Without `after` the first announced head is applied. An
+        unreachable node makes it wait.
 
         Raises:
             Misconfigured: the node refuses the credentials or has no such address.
         """
-        self._applied = after
+        self._applied.clear()
         self._recent.clear()
         if after is not None:
+            self._applied.append(after)
             self._recent.extend((after.parent_hash, after.hash))
         while True:
             head = await self._heads.get()
@@ -221,10 +229,9 @@ class BlockAssembler:
                 continue
             try:
                 path = await self._path(head)
-                if path is None:
-                    yield self._reorganise(head)
-                    continue
-                for step in path:
+                if self._applied and (path is None or not self._follows(path[0])):
+                    yield self._reorganise(head, path)
+                for step in path or ():
                     yield self._apply(step, await self._insist(self._logs, step), head.received_ns)
             except _Superseded:
                 self._counts["superseded"] += 1
@@ -234,6 +241,7 @@ class BlockAssembler:
         return AssemblerStatistics(
             applied=self._counts["applied"],
             reorganised=self._counts["reorganised"],
+            too_deep=self._counts["too_deep"],
             repeated=self._counts["repeated"],
             superseded=self._counts["superseded"],
             filled=self._counts["filled"],
@@ -241,29 +249,42 @@ class BlockAssembler:
         )
 
     async def _path(self, head: Head) -> list[Head] | None:
-        """Return the heads from the applied block to `head`, or None where they do not connect.
+        """Return the heads up to `head` that follow one of the applied blocks, oldest first.
 
         The walk goes back along parent hashes; nothing is assumed from block numbers but its end.
+        None when it meets no applied block within its bounds.
         """
-        applied = self._applied
         path = [head]
-        while applied is not None and path[-1].header.parent_hash != applied.hash:
-            oldest = path[-1].header
-            if oldest.number <= applied.number + 1 or len(path) > self._gap_depth:
+        known = {header.hash for header in self._applied}
+        while known and path[-1].header.parent_hash not in known:
+            number = path[-1].header.number
+            ahead = number > self._applied[-1].number + 1
+            if number <= self._applied[0].number + 1 or (ahead and len(path) > self._gap_depth):
                 return None
             path.append(await self._insist(self._parent, path[-1]))
         self._counts["filled"] += len(path) - 1
         return path[::-1]
 
+    def _follows(self, head: Head) -> bool:
+        return head.header.parent_hash == self._applied[-1].hash
+
     def _apply(self, head: Head, logs: tuple[Log, ...], received_ns: int) -> BlockApplied:
-        self._applied = head.header
+        self._applied.append(head.header)
         self._recent.append(head.header.hash)
         self._counts["applied"] += 1
         return BlockApplied(self._chain, head.header, logs, received_ns, self._clock.monotonic_ns())
 
-    def _reorganise(self, head: Head) -> ChainReorganised:
-        abandoned = self._applied
-        assert abandoned is not None
+    def _reorganise(self, head: Head, path: Sequence[Head] | None) -> ChainReorganised:
+        """Go back to the applied block that a path follows, or on to the head without a path."""
+        abandoned = self._applied[-1]
+        if path is None:
+            self._counts["too_deep"] += 1
+            self._applied.clear()
+            self._applied.append(head.header)
+        else:
+            while not self._follows(path[0]):
+                self._applied.pop()
+        base = self._applied[-1]
         _log.warning(
             "chain_reorganised",
             chain=self._chain,
@@ -271,12 +292,14 @@ class BlockAssembler:
             abandoned_hash=abandoned.hash,
             head=head.header.number,
             head_hash=head.header.hash,
+            ancestor=base.number if path else None,
         )
-        self._applied = head.header
         self._recent.clear()
-        self._recent.append(head.header.hash)
+        self._recent.extend(header.hash for header in self._applied)
         self._counts["reorganised"] += 1
-        return ChainReorganised(self._chain, abandoned.ref, head.header, self._clock.monotonic_ns())
+        ancestor = base.ref if path else None
+        now_ns = self._clock.monotonic_ns()
+        return ChainReorganised(self._chain, abandoned.ref, base, now_ns, ancestor)
 
     async def _parent(self, child: Head) -> Head:
         wanted = child.header.parent_hash

@@ -126,6 +126,19 @@ class Intake:
         for announcer in census.announcers:
             pools.slow_down(announcer)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something that logs do not tell."""
+        waiting = self._census.waiting()
+        return bool(
+            self._volatile_pools
+            or self._awaited
+            or self._nameless
+            or self._without_decimals
+            or waiting.announcements
+            or waiting.lists
+        )
+
     # ---- announcements
 
     async def find(self, rpc: Node, head: BlockRef, *, not_before: int) -> None:

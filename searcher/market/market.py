@@ -257,6 +257,11 @@ class Market:
         requests = self._budgeted.statistics().requests if self._budgeted else 0
         self._watch(replace(step, requests=requests))
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the logs of the head do not tell everything: `refresh_volatile` is due."""
+        return self._intake.is_behind
+
     async def refresh_volatile(self, rpc: Node, block: BlockRef) -> MarketDelta:
         """Read what the logs of the head do not tell: moving values, and pools just announced.
 
@@ -300,13 +305,17 @@ class Market:
         self._blocks += 1
         return self._standing.changes.delta(self.head)
 
+    def can_unwind(self, to: BlockRef) -> bool:
+        """Return whether `to` is the head, or a block below it that the journal goes back to."""
+        return self.head is not None and (to == self.head or to in self._journal.parents())
+
     def unwind(self, to: BlockRef) -> MarketDelta:
         """Take blocks back until `to` is the head again, exactly as it was.
 
         Raises:
             InvariantBroken: `to` is none of the blocks below that the journal holds.
         """
-        if self.head is None or (to != self.head and to not in self._journal.parents()):
+        if not self.can_unwind(to):
             raise InvariantBroken(
                 f"block {to.number} of {self.chain} is not among the last"
                 f" {self._following.reorg_depth} applied: rebuild the market from the node"

@@ -31,6 +31,19 @@ class MarketDelta(Struct, frozen=True):
     left: tuple[int, ...] = ()
 
 
+def joined(*deltas: MarketDelta) -> MarketDelta:
+    """Return deltas that followed each other as one, on the last one's head."""
+    rows: set[int] = set()
+    entered: set[int] = set()
+    left: set[int] = set()
+    for delta in deltas:
+        rows.update(delta.rows)
+        left.update(set(delta.left) - entered)
+        entered -= set(delta.left)
+        entered.update(delta.entered)
+    return MarketDelta(deltas[-1].parent, *(tuple(sorted(part)) for part in (rows, entered, left)))
+
+
 class Changes:
     """Rows that changed, entered or left since the last delta was made."""
 

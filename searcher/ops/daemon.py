@@ -197,6 +197,7 @@ class _Wiring:
             folder=self._folder,
             watch=BootstrapProgress(sys.stderr, self._clock),
             clock=self._clock,
+            following=self._chain.following,
         )
         simulator = self._simulator(sources.rpc)
         return ChainPipeline(
@@ -247,7 +248,12 @@ class _Wiring:
             stale_after_s=node.stale_after_ms / 1000,
         )
         assembler = BlockAssembler(
-            self._name, rpc, stream.heads, clock=self._clock, gap_depth=node.gap_depth
+            self._name,
+            rpc,
+            stream.heads,
+            clock=self._clock,
+            gap_depth=node.gap_depth,
+            reorg_depth=self._chain.following.reorg_depth,
         )
         network = networks().load(rules.network)
         wanted = self._chain.mempool.sources if node.pending != "off" else ()

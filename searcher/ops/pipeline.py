@@ -32,7 +32,7 @@ from searcher.domain.ports import Journal, TokenProver
 from searcher.domain.units import Address, Hash32
 from searcher.executor.encoder import encode
 from searcher.market.market import Market
-from searcher.market.standing import MarketDelta
+from searcher.market.standing import MarketDelta, joined
 from searcher.opportunities.scanner import Scanner
 from searcher.ops.carrier import Carrier
 from searcher.simulation.simulator import Simulator
@@ -170,6 +170,7 @@ class ChainPipeline:
         self._waiting: dict[Hash32, _Waiting] = {}
         self._simulations = asyncio.Semaphore(MOST_SIMULATIONS)
         self._work: set[asyncio.Task[None]] = set()
+        self._unwound: list[MarketDelta] = []
         self._broken: asyncio.Future[None] | None = None
         self._count: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
@@ -282,8 +283,8 @@ class ChainPipeline:
 
     async def _stand_on(self, header: BlockHeader) -> MarketDelta:
         read = self._market.bootstrap if self._market.head is None else self._market.rebuild
-        delta = await read(self._sources.rpc, header.ref)
-        await self._prove_tokens(header)
+        delta = await read(self._sources.rpc, header.ref, timestamp=header.timestamp)
+        delta = joined(delta, *await self._prove_tokens(header))
         self._context = self._next_context(header)
         return delta
 
@@ -292,10 +293,11 @@ class ChainPipeline:
             header, coinbase=self._coinbase, block_time_ms=self._block_time_ms
         )
 
-    async def _prove_tokens(self, header: BlockHeader) -> None:
+    async def _prove_tokens(self, header: BlockHeader) -> list[MarketDelta]:
         unproven = self._market.unproven()
-        if unproven:
-            self._market.mark_proven(await self._prover.prove(unproven, header.ref))
+        if not unproven:
+            return []
+        return [self._market.mark_proven(await self._prover.prove(unproven, header.ref))]
 
     async def _follow_blocks(self, after: BlockHeader) -> bool:
         """Take blocks in until the source ends (False) or the run is complete (True)."""
@@ -319,24 +321,40 @@ class ChainPipeline:
 
     async def _on_block(self, block: BlockApplied) -> None:
         context = self._next_context(block.header)
-        delta = self._market.apply(block)
+        deltas = [*self._unwound, self._market.apply(block)]
+        if self._market.is_behind:
+            # Until it is read, nothing may stand on this head, and nothing on the one before.
+            self._context = None
+            deltas.append(await self._market.refresh_volatile(self._sources.rpc, block.header.ref))
+        self._unwound.clear()
         self._context = context
+        self._state = "active"
         self._count["blocks"] += 1
         if self._carrier is not None:
             await self._carrier.on_block(block)
-        await self._prove_tokens(block.header)
-        found = self._scanner.on_block(delta, context, block.received_ns)
+        deltas += await self._prove_tokens(block.header)
+        found = self._scanner.on_block(joined(*deltas), context, block.received_ns)
         self._pursue_all(found)
         await self._renew_waiting(block)
         if self._carrier is not None:
             await self._carrier.settle(block)
 
     async def _on_reorganised(self, event: ChainReorganised) -> None:
-        self._state, self._context = "rebuilding", None
+        """Take the market back to where the branches part, or read it anew on the new head.
+
+        After the one, the blocks of the new branch follow, and the first of them opens the trade.
+        """
+        self._state, self._context = "reorganised", None
         self._count["reorganised"] += 1
         if self._carrier is not None:
             await self._carrier.on_reorganised(event)
-        self._open_for_trade(await self._stand_on(event.head))
+        if event.ancestor is not None and self._market.can_unwind(event.ancestor):
+            self._unwound.append(self._market.unwind(event.ancestor))
+            return
+        self._state = "rebuilding"
+        self._count["rebuilt"] += 1
+        self._open_for_trade(joined(*self._unwound, await self._stand_on(event.head)))
+        self._unwound.clear()
 
     def _require_context(self) -> BlockContext:
         if self._context is None:

@@ -24,6 +24,7 @@ from searcher.executor.settings import ExecutorSettings
 from searcher.market.settings import (
     DexSettings,
     DiscoverySettings,
+    FollowingSettings,
     ProtocolSettings,
     TokenSettings,
 )
@@ -91,6 +92,9 @@ class ChainSettings(Settings):
         {}, why="deployments whose pools are searched beside those of protocols/, by name"
     )
     discovery: DiscoverySettings = knob(DiscoverySettings(), why="which of their pools are taken")
+    following: FollowingSettings = knob(
+        FollowingSettings(), why="how they are kept up with the chain"
+    )
     simulation: SimulationSettings = knob(SimulationSettings(), why="what proves a plan")
     executor: ExecutorSettings | None = knob(
         None, why="our contract; without it plans are found but neither proved nor sent"

@@ -68,7 +68,7 @@ def opportunities(draw: st.DrawFn) -> Opportunity:
         *draw(st.lists(st.integers(1, 2**112), min_size=count - 1, max_size=count - 1)),
         first + profit,
     ]
-    curves = draw(st.lists(st.sampled_from(CurveKind), min_size=count + 2, max_size=count + 2))
+    curves = draw(st.lists(st.sampled_from((PAIR, POOL)), min_size=count + 2, max_size=count + 2))
     holdings = list(zip(tokens, amounts, strict=True))
     hops = [hop(i + 1, curves[i], holdings[i], holdings[i + 1]) for i in range(count)]
     conversion = []

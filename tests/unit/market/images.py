@@ -18,7 +18,7 @@ def bytes_of(memory):
         if memory.shape[row, layout.KIND] != layout.PRODUCT:
             held += [array.tobytes() for array in memory.slot_image(row).arrays]
     slots = [
-        (slots.used, {room: free for room, free in slots._free.items() if free})
+        (slots.used, sorted((room, free) for room, free in slots._free.items() if free))
         for slots in (memory.tick_slots, memory.piece_slots)
     ]
     return b"".join(held), repr(slots)

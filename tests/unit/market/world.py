@@ -97,12 +97,13 @@ class PatientClock:
         self.now_ns += round(seconds * 1e9)
 
 
-def make_market(**discovery):
+def make_market(dexes=None, **discovery):
+    """A market of the world's DEXes, or of others given as tables."""
     return Market(
         CHAIN,
         wrapped_native=WETH,
         tokens=TOKENS,
-        dexes=DEXES,
+        dexes={name: DexSettings(**dex) for name, dex in dexes.items()} if dexes else DEXES,
         discovery=DiscoverySettings(**discovery),
         clock=PatientClock(),
     )
