@@ -22,7 +22,7 @@ forge=$(compgen -G "node_modules/@foundry-rs/forge-*/bin/forge" | head -n 1) || 
 }
 measured=(snapshot --match-contract GasTest)
 # What the daemon carries: the contract that trades, and the code that nodes lend a call to.
-carried=(Executor PoolReader)
+carried=(Executor PoolReader CallReader)
 
 if [[ "$mode" == write ]]; then
   "$forge" fmt

@@ -1,6 +1,6 @@
 """What Algebra V1 and Algebra Integral have in common: their events, and how they are read.
 
-Sources: IAlgebraPoolEvents, TickTable and TickManager of V1 and Integral.
+Sources: IAlgebraFactory, IAlgebraPoolEvents, TickTable and TickManager of V1 and Integral.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from typing import Any, Final, TypeVar
 from searcher.domain.events import Log
 from searcher.domain.units import Address
 from searcher.market import concentrated_state as concentrated
+from searcher.market.announcing import pool_address, tokens_of_words
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, unsigned, words
-from searcher.market.protocol import Answer, ReadCall, UnreadablePool
+from searcher.market.protocol import Announcement, Answer, ReadCall, UnreadablePool
 from searcher.market.ticks import Tick
 
+POOL: Final = "0x91ccaa7a278130b65168c3a0c8d3bcae84cf5e43704342bd3ec0b59e59c036db"
+CUSTOM_POOL: Final = "0x8a5f030f5fc13b04a1e4ef7c47177e3d76b0e80e1d9be9843db37caa5b7b9b8f"
 INITIALIZE: Final = "0x98636036cb66a9c19a37435efc1e90142190214e8abeb821bdba3f2990dd4c95"
 MINT: Final = "0x7a53080ba414158be7ec69b987b5fb7d07dee101fe85488f0853ae16239d0bde"
 BURN: Final = "0x0c396cd989a39f4459b5fa1aed6a9a8dcdbc45908acfd67e028cd568da98982c"
@@ -116,3 +119,19 @@ def read_ticks(pool: Address, indexes: Sequence[int], words_each: int) -> Asking
 def call(selector: str, value: int) -> str:
     """Return the calldata of a view with one integer."""
     return f"{selector}{value % (1 << 256):064x}"
+
+
+def announced_pool(log: Log) -> Announcement:
+    """Return the pool that a factory announces; the last two indexed values are its tokens.
+
+    Pool(address indexed token0, address indexed token1, address pool), and Integral's
+    CustomPool(address indexed deployer, address indexed token0, address indexed token1, address).
+
+    Raises:
+        MalformedLog: the log is not that event.
+    """
+    topics = 4 if log.topics[0] == CUSTOM_POOL else 3
+    (pool,) = words(log, topics=topics, data=1)
+    address = pool_address(pool)
+    tokens = tokens_of_words(topic_word(log, topics - 2), topic_word(log, topics - 1))
+    return Announcement(address, address, tokens)

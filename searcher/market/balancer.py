@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from searcher.domain.events import Log
 from searcher.domain.units import Address, Uint256
 from searcher.kernels.reference.balancer_fixed_point import ONE
 from searcher.kernels.reference.balancer_stable import AMP_PRECISION, amplification
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words
-from searcher.market.decoding import MalformedLog
-from searcher.market.protocol import Answer, Protocol, Quote, QuoteBlock, UnreadablePool
+from searcher.market.announcing import AnnouncedPools
+from searcher.market.decoding import array_at
+from searcher.market.protocol import Answer, Quote, QuoteBlock, UnreadablePool
 
 AMP_UPDATE_STARTED: Final = "0x1835882ee7a34ac194f717a35e09bb1d24c82a3b9d854ab6c9749525b714cdf2"
 """AmpUpdateStarted(uint256 startValue, uint256 endValue, uint256 startTime, uint256 endTime)"""
@@ -112,10 +112,11 @@ def amplification_at(ramp: AmpRamp | None, value: int, block: QuoteBlock) -> int
     )
 
 
-class BalancerPools(Protocol[S]):
+class BalancerPools(AnnouncedPools[S]):
     """What the pools of both vaults do alike: a plug-in's vault makes them ready, kernels quote."""
 
     curves: ClassVar[Curves]
+    needs = ("vault", "factories")
 
     @abstractmethod
     def ready(
@@ -161,36 +162,7 @@ def _exact(curve: Curve, amount: int, pool: Words, pair: tuple[int, int]) -> Quo
     return Quote(answer, answer)
 
 
-# ---- arrays in logs and answers
-
-
-def log_words(log: Log, topics: int) -> tuple[int, ...]:
-    """Return the data of an event with arrays as words.
-
-    Raises:
-        MalformedLog: it has another number of topics, or no whole words.
-    """
-    body = log.data[2:]
-    if len(log.topics) != topics or len(body) % 64:
-        raise MalformedLog(f"{len(log.topics)} topics and {len(body) // 2} bytes")
-    if not (body.isascii() and (body.isalnum() or not body)):
-        raise MalformedLog("data that is not hex")
-    try:
-        return tuple(int(body[i : i + 64], 16) for i in range(0, len(body), 64))
-    except ValueError as error:
-        raise MalformedLog("data that is not hex") from error
-
-
-def log_array(words: Sequence[int], place: int) -> tuple[int, ...]:
-    """Return the array that the word at `place` of an event's data points to.
-
-    Raises:
-        MalformedLog: it does not lie within the data.
-    """
-    found = _array(words, place)
-    if found is None:
-        raise MalformedLog("an array that does not lie within the data")
-    return found
+# ---- arrays in answers
 
 
 def answer_words(answer: Answer, what: str, least: int = 1) -> tuple[int, ...]:
@@ -214,16 +186,7 @@ def answer_array(
     Raises:
         UnreadablePool: there is none, or it has not `count` entries.
     """
-    found = _array(answer_words(answer, what), place)
+    found = array_at(answer_words(answer, what), place)
     if found is None or (count is not None and len(found) != count):
         raise UnreadablePool(f"{what}: not the array that was expected")
     return found
-
-
-def _array(words: Sequence[int], place: int) -> tuple[int, ...] | None:
-    if place >= len(words) or words[place] % 32:
-        return None
-    begin = words[place] // 32
-    if begin >= len(words) or begin + 1 + words[begin] > len(words):
-        return None
-    return tuple(words[begin + 1 : begin + 1 + words[begin]])

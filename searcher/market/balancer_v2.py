@@ -20,6 +20,7 @@ from searcher.kernels.reference.balancer_fixed_point import ONE
 from searcher.kernels.reference.balancer_vault import V2_MAX_BALANCE, V2Side
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.u256 import Words
+from searcher.market.announcing import pool_address
 from searcher.market.balancer import (
     DECIMALS,
     BalancerPools,
@@ -29,19 +30,33 @@ from searcher.market.balancer import (
     check_lengths,
     check_share,
     check_tokens,
+)
+from searcher.market.contract_values import answered_words
+from searcher.market.decoding import (
+    MalformedLog,
+    address_of,
     log_array,
     log_words,
+    signed,
+    topic_word,
+    words,
 )
-from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, words
 from searcher.market.memo import Memo
 from searcher.market.protocol import (
+    Announcement,
     Answer,
+    Known,
     QuoteBlock,
     ReadCall,
+    Reads,
     UnreadablePool,
 )
+from searcher.market.settings import DexSettings
 from searcher.market.tokens import places
 
+POOL_CREATED: Final = "0x83a48fbcfc991335314e74d0496aab6a1987e992ddc85dddbcc4d6dd6ef2e9fc"
+"""PoolCreated(address indexed pool), of BasePoolFactory: who registers a pool at the vault may be
+anybody, and the vault does not say who it was."""
 SWAP: Final = "0x2170c741c41531aec20e7c107c24eecfdd15e69c9bb0a8dd37b1840b9e0b207b"
 POOL_BALANCE_CHANGED: Final = "0xe5ce249087ce04f05a957192435400fd97868dba0e6a4b4c049abf8af80dae78"
 POOL_BALANCE_MANAGED: Final = "0x6edcaf6241105b4c94c2efdbf3a6b12458eb3d07be3a0e81d24b13c44045fe7a"
@@ -49,6 +64,7 @@ SWAP_FEE_CHANGED: Final = "0xa9ba3ffe0b6c366b81232caab38605a0699ad5398d6cce76f91
 PAUSED_CHANGED: Final = "0x9e3a5e37224532dea67b89face185703738a228a6e8a23dee546960180d3be64"
 _VAULT_EVENTS: Final = frozenset({SWAP, POOL_BALANCE_CHANGED, POOL_BALANCE_MANAGED})
 
+GET_POOL_ID: Final = "0x38fff2d0"
 GET_TOKENS: Final = "0xf94d4668"
 GET_HELD: Final = "0xb05f8e48"
 """getPoolTokenInfo(bytes32,address)"""
@@ -136,6 +152,7 @@ class BalancerV2(BalancerPools[S]):
     """What all pools of the V2 vault do alike; a plug-in adds its curve."""
 
     Identity = BalancerV2Identity
+    created_topics = frozenset({POOL_CREATED})
 
     def __init__(self, config: Settings) -> None:
         super().__init__(config)
@@ -160,6 +177,60 @@ class BalancerV2(BalancerPools[S]):
         Raises:
             MalformedLog: there is no such event, or it has another shape.
         """
+
+    # ---- how pools are found and told apart
+
+    def announcers(self, dex: DexSettings) -> tuple[Address, ...]:
+        """Return the pool factories."""
+        return tuple(map(Address, dex.factories))
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  only the factories of a DEX announce
+        """Decode PoolCreated: the pool, whose id only reads tell."""
+        words(log, topics=2, data=0)
+        return Announcement("", pool_address(topic_word(log, 1)))
+
+    def completed(self, dex: DexSettings, announcement: Announcement) -> Reads[Announcement]:
+        """Read a pool's id, and the tokens that the vault knows under it."""
+        pool, vault = announcement.address, Address(dex.vault or "")
+        (answer,) = yield [ReadCall(pool, GET_POOL_ID)]
+        (word,) = answered_words(answer, 1, "getPoolId()")
+        pool_id = Hash32(f"0x{word:064x}")
+        if pool_id[:42] != pool:
+            raise UnreadablePool(f"getPoolId() answered {pool_id}, which is not of {pool}")
+        (answer,) = yield [ReadCall(vault, GET_TOKENS + pool_id[2:])]
+        tokens = tuple(_token(word) for word in answer_array(answer, "getPoolTokens"))
+        return Announcement(f"{vault}/{pool_id}", vault, tokens)
+
+    def identity(self, pool: Known) -> BalancerV2Identity:
+        """Return the vault and the pool's id, which the id of a followed pool has both."""
+        vault, _, pool_id = pool.id.partition("/")
+        return BalancerV2Identity(Hash32(pool_id), Address(vault))
+
+    def pool_key(self, log: Log) -> str:
+        """Return vault and id for the vault's events about a pool, else who emitted it."""
+        about = log.topics[0] in _VAULT_EVENTS and len(log.topics) > 1
+        return f"{log.address}/{log.topics[1]}" if about else log.address
+
+    def watched(self, state: S) -> tuple[Address, ...]:
+        """Return the pool's own contract (fee, curve, pause) and the vault (its pause)."""
+        own = () if state.pool_id is None else (Address(state.pool_id[:42]),)
+        return own if state.vault is None else (*own, state.vault)
+
+    def tokens_of(self, state: S) -> tuple[Address, ...]:
+        """Return the tokens that the vault holds for the pool."""
+        return state.tokens
+
+    def holdings(self, state: S) -> tuple[tuple[Address, float], ...]:
+        """Return what the vault holds for the pool, but its own token."""
+        return tuple(
+            (token, float(held))
+            for token, held in zip(state.tokens, state.balances, strict=True)
+            if state.pool_id is None or token != state.pool_id[:42]
+        )
+
+    def funded(self, state: S) -> bool:
+        """Return whether every token is there."""
+        return all(state.balances)
 
     # ---- quotes
 

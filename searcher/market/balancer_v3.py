@@ -28,6 +28,7 @@ from searcher.kernels.reference.balancer_vault import (
 )
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.u256 import Words
+from searcher.market.announcing import pool_address, tokens_of_words
 from searcher.market.balancer import (
     BalancerPools,
     answer_array,
@@ -36,20 +37,33 @@ from searcher.market.balancer import (
     check_lengths,
     check_share,
     check_tokens,
+)
+from searcher.market.decoding import (
+    MalformedLog,
+    address_of,
     log_array,
     log_words,
+    topic_word,
+    words,
 )
-from searcher.market.decoding import MalformedLog, address_of, topic_word, words
 from searcher.market.memo import Memo
 from searcher.market.protocol import (
+    Announcement,
     Answer,
+    Known,
     QuoteBlock,
     ReadCall,
     Reads,
     UnreadablePool,
 )
+from searcher.market.settings import DexSettings
 from searcher.market.tokens import places
 
+POOL_REGISTERED: Final = "0xbc1561eeab9f40962e2fb827a7ff9c7cdb47a9d7c84caeefa4ed90e043842dad"
+"""PoolRegistered(address indexed pool, address indexed factory, (token, type, rate provider, pays
+yield fees)[], fee, pause window's end, 3 words of roles, 11 of hooks, 4 of liquidity rules)"""
+_TOKEN_WORDS: Final = 4
+_MOST_TOKENS: Final = 8
 SWAP: Final = "0x0874b2d545cb271cdbda4e093020c452328b24af12382ed62c4d00f5c26709db"
 LIQUIDITY_ADDED: Final = "0xa26a52d8d53702bba7f137907b8e1f99ff87f6d450144270ca25e72481cca871"
 LIQUIDITY_REMOVED: Final = "0xfbe5b0d79fb94f1e81c0a92bf86ae9d3a19e9d1bf6202c0d3e75120f65d5d8a5"
@@ -171,6 +185,7 @@ class BalancerV3(BalancerPools[S]):
     """What all pools of the V3 vault do alike; a plug-in adds its curve."""
 
     Identity = BalancerV3Identity
+    created_topics = frozenset({POOL_REGISTERED})
 
     def __init__(self, config: Settings) -> None:
         super().__init__(config)
@@ -187,6 +202,52 @@ class BalancerV3(BalancerPools[S]):
         Raises:
             MalformedLog: there is no such event, or it has another shape.
         """
+
+    # ---- how pools are found and told apart
+
+    def announcers(self, dex: DexSettings) -> tuple[Address, ...]:
+        """Return the vault: it says which factory registers a pool."""
+        return (Address(dex.vault),) if dex.vault else ()
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement | None:  # noqa: ARG002  the factory decides
+        """Decode PoolRegistered; a pool of another factory is not of this DEX."""
+        data = log_words(log, topics=3)
+        if address_of(topic_word(log, 2)) not in dex.factories:
+            return None
+        begin = data[0] // 32 if data else 0
+        count = data[begin] if begin < len(data) else 0
+        end = begin + 1 + _TOKEN_WORDS * count
+        if data[0] % 32 or not 2 <= count <= _MOST_TOKENS or end > len(data):
+            raise MalformedLog("no list of two to eight tokens")
+        pool_address(topic_word(log, 1))  # refuses what is none
+        tokens = tokens_of_words(*data[begin + 1 : end : _TOKEN_WORDS])
+        return Announcement(f"{log.address}/{log.topics[1]}", log.address, tokens)
+
+    def identity(self, pool: Known) -> BalancerV3Identity:
+        """Return pool and vault, which the id of a followed pool has both."""
+        vault, _, padded = pool.id.partition("/")
+        return BalancerV3Identity(Address("0x" + padded[-40:]), Address(vault))
+
+    def pool_key(self, log: Log) -> str:
+        """Return vault and padded pool for the vault's events about a pool, else who emitted it."""
+        about = log.topics[0] in VAULT_EVENTS and len(log.topics) > 1
+        return f"{log.address}/{log.topics[1]}" if about else log.address
+
+    def watched(self, state: S) -> tuple[Address, ...]:
+        """Return the pool's own contract (its curve) and the vault (its pause)."""
+        return tuple(a for a in (state.pool, state.vault) if a is not None)
+
+    def tokens_of(self, state: S) -> tuple[Address, ...]:
+        """Return the tokens that the vault holds for the pool."""
+        return state.tokens
+
+    def holdings(self, state: S) -> tuple[tuple[Address, float], ...]:
+        """Return what the vault holds for the pool."""
+        return tuple(zip(state.tokens, map(float, state.balances_raw), strict=True))
+
+    def funded(self, state: S) -> bool:
+        """Return whether every token is there."""
+        return state.is_pool_initialized and all(state.balances_raw)
 
     # ---- quotes
 

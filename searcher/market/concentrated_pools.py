@@ -13,7 +13,6 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from searcher.domain.errors import Misconfigured
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
@@ -22,7 +21,14 @@ from searcher.kernels import log_batches
 from searcher.kernels import memory as layout
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market.concentrated import UNISWAP, Shape, pool_reads, read_concentrated
-from searcher.market.concentrated_state import initialised, positioned, settle, swapped, table
+from searcher.market.concentrated_state import (
+    concentrated_holdings,
+    initialised,
+    positioned,
+    settle,
+    swapped,
+    table,
+)
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, unsigned, words
 from searcher.market.lens import LEAST_GAS, Reading
 from searcher.market.memory import MarketMemory, value
@@ -31,6 +37,7 @@ from searcher.market.protocol import (
     Announcement,
     Answer,
     FollowedProtocol,
+    Known,
     Pool,
     Quote,
     QuoteBlock,
@@ -235,14 +242,6 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
 
     # ---- what the market asks
 
-    def check(self, name: str, dex: DexSettings) -> None:
-        """Refuse a fee: each pool has its own."""
-        if dex.fee_pips is not None:
-            raise Misconfigured(
-                f"dexes.{name}.fee_pips has no meaning: {dex.protocol} pools carry their own fee,"
-                " leave it out"
-            )
-
     def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  the log names no DEX
         """Decode PoolCreated(address idx, address idx, uint24 idx, int24, address)."""
         spacing, pool = words(log, topics=4, data=2)
@@ -251,7 +250,7 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
             raise MalformedLog(f"a fee of {fee_pips}")
         return announced_pool(log, pool=pool, tick_spacing=signed(spacing, 24), fee_pips=fee_pips)
 
-    def identity(self, pool: Pool) -> ConcentratedPoolIdentity:
+    def identity(self, pool: Known) -> ConcentratedPoolIdentity:
         """Return the pool's address."""
         return ConcentratedPoolIdentity(pool.address)
 
@@ -275,6 +274,10 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
     def swap_gas(self, quote: Quote) -> int:
         """Return the configured estimate for the ticks that a quote crosses."""
         return self.config.swap_gas + quote.crossings * self.config.crossing_gas
+
+    def holdings(self, state: ConcentratedPoolState) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all ranges."""
+        return concentrated_holdings(state, state.token0, state.token1)
 
     def funded(self, state: ConcentratedPoolState) -> bool:
         """Return whether the pool has a price and liquidity somewhere."""
@@ -334,9 +337,7 @@ def announced_pool(log: Log, *, pool: int, tick_spacing: int, fee_pips: int) -> 
         raise MalformedLog(f"a tick spacing of {tick_spacing}")
     where = address_of(pool)
     tokens = address_of(topic_word(log, 1)), address_of(topic_word(log, 2))
-    return Announcement(
-        where, where, tokens, fee_pips, tick_spacing, ConcentratedPoolIdentity(where)
-    )
+    return Announcement(where, where, tokens, fee_pips, tick_spacing)
 
 
 def followed_state(reading: Reading, pool: Pool) -> ConcentratedPoolState | str:

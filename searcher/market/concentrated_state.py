@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from msgspec.structs import force_setattr, replace
 
+from searcher.domain.units import Address
 from searcher.kernels.concentrated import sqrt_at_tick
 from searcher.kernels.reference.uniswap_v3 import (
     MAX_SQRT_RATIO,
     MAX_TICK,
     MIN_SQRT_RATIO,
     MIN_TICK,
+    Q96,
 )
 from searcher.market.decoding import MalformedLog, signed, unsigned
 from searcher.market.ticks import TickTable
@@ -129,3 +132,18 @@ def changed(state: S, **fields: Any) -> S:
         return replace(state, **fields)
     except ValueError as error:
         raise MalformedLog(f"a log that contradicts the state: {error}") from error
+
+
+def concentrated_holdings(
+    state: Any, token0: Address, token1: Address
+) -> tuple[tuple[Address, float], ...]:
+    """Return what lies in all ranges of a pool, fees left out (Uniswap V3's whitepaper, 6.29)."""
+    ticks, price = table(state), state.sqrt_price_x96 / Q96
+    if not len(ticks) or not price:
+        return (token0, 0.0), (token1, 0.0)
+    lower, upper = ticks.bounds[:-1], ticks.bounds[1:]
+    depths = ticks.depths[: len(lower)]
+    here = np.clip(price, lower, upper)
+    held0 = float(np.sum(depths * (1.0 / here - 1.0 / upper)))
+    held1 = float(np.sum(depths * (here - lower)))
+    return (token0, held0), (token1, held1)

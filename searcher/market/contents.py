@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from searcher.domain.events import BlockRef
 from searcher.domain.units import Address
-from searcher.market.protocol import Announcement, Pool, Protocol
+from searcher.market.checkpoint import FoundPool
+from searcher.market.protocol import Pool, Protocol
 from searcher.market.settings import DexSettings, DiscoverySettings, TokenSettings
 from searcher.market.snapshot_file import digest_of
 
@@ -20,9 +21,7 @@ _HOW_NOT_WHICH: Final = {"log_range_blocks", "batch_calls", "rescan_blocks"}
 class Nameless(Struct):
     """A pool that was announced without its tokens, and how often it was read in vain."""
 
-    dex: str
-    protocol: str
-    announcement: Announcement
+    found: FoundPool
     attempts: int = 0
 
 
@@ -31,9 +30,9 @@ class Contents(Struct, frozen=True):
 
     `states` are the exact states of the pools whose state the arrays do not hold, by the pool's
     number; `awaited` are pools still to be read, by number, `nameless` those that were announced
-    without their tokens. `aside` says why a token or pool (by id) is out of the search, `broken`
-    why a pool's state is not to be trusted, by its number. Values that are read anew for each block
-    are not among them.
+    without their tokens, and `listed` says how far the list of each DEX was read. `aside` says why
+    a token or pool (by id) is out of the search, `broken` why a pool's state is not to be trusted,
+    by its number. Values that are read anew for each block are not among them.
     """
 
     head: BlockRef
@@ -41,6 +40,7 @@ class Contents(Struct, frozen=True):
     states: dict[int, Struct]
     awaited: list[int]
     nameless: list[Nameless]
+    listed: dict[str, int]
     decimals: dict[Address, int]
     sound: set[Address]
     aside: dict[str, str]

@@ -23,16 +23,21 @@ from searcher.domain.units import Address, Uint256, keccak256
 from searcher.kernels import curve_crypto_least as search
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words, pack
-from searcher.market.decoding import MalformedLog, address_of, words
+from searcher.market.announcing import AnnouncedPools, pool_address, tokens_of_words
+from searcher.market.curve_factories import read_pools
+from searcher.market.decoding import MalformedLog, address_of, log_words, words
 from searcher.market.protocol import (
+    Announcement,
     Answer,
-    Protocol,
+    Known,
+    Listing,
     Quote,
     QuoteBlock,
     ReadCall,
     Reads,
     UnreadablePool,
 )
+from searcher.market.settings import DexSettings
 from searcher.market.tokens import places
 
 LOW_128: Final = (1 << 128) - 1
@@ -127,7 +132,7 @@ def indexed(signature: str, place: int) -> str:
     return f"{selector(signature)}{place:064x}"
 
 
-class CurveCrypto(Protocol[S]):
+class CurveCrypto(AnnouncedPools[S]):
     """A pool whose curve is that of Curve's crypto maths."""
 
     Identity = CurveCryptoIdentity
@@ -135,6 +140,44 @@ class CurveCrypto(Protocol[S]):
     topics: ClassVar[frozenset[str]] = _TELLING | _CONFUSING
     coins: ClassVar[int]
     """How many coins a pool has."""
+    coins_at: ClassVar[int]
+    """Where the coins begin among the words of the factory's event; the pool is the first."""
+
+    # ---- how pools are found
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  one factory, one DEX
+        """Decode the factory's event, which nothing indexes."""
+        found = log_words(log, topics=1)
+        coins = found[self.coins_at : self.coins_at + self.coins]
+        if len(coins) != self.coins:
+            raise MalformedLog(f"{len(found)} words of a pool's deployment")
+        address = pool_address(found[0])
+        return Announcement(address, address, tokens_of_words(*coins))
+
+    def lists(self, dex: DexSettings) -> bool:  # noqa: ARG002  every factory does
+        """Return True."""
+        return True
+
+    def listed(self, dex: DexSettings, first: int) -> Reads[Listing]:
+        """Read the factory's pools; their coins are in their states."""
+        pools = yield from read_pools(Address(dex.factory or ""), first)
+        return Listing(tuple(Announcement(p, p) for p in pools), first + len(pools))
+
+    def identity(self, pool: Known) -> CurveCryptoIdentity:
+        """Return the pool's address."""
+        return CurveCryptoIdentity(pool.address)
+
+    def tokens_of(self, state: S) -> tuple[Address, ...]:
+        """Return the coins."""
+        return state.coins
+
+    def holdings(self, state: S) -> tuple[tuple[Address, float], ...]:
+        """Return the balances."""
+        return tuple(zip(state.coins, map(float, state.balances), strict=True))
+
+    def funded(self, state: S) -> bool:
+        """Return whether every coin is there."""
+        return all(state.balances)
 
     # ---- what two and three coins do differently
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from searcher.domain.events import Log
 from searcher.domain.units import Address
 
@@ -30,6 +32,45 @@ def words(log: Log, *, topics: int, data: int) -> tuple[int, ...]:
             f" {data * _WORD // 2}"
         )
     return tuple(_hex(text[i : i + _WORD]) for i in range(2, len(text), _WORD))
+
+
+def log_words(log: Log, topics: int) -> tuple[int, ...]:
+    """Return the data of an event with arrays as words.
+
+    Raises:
+        MalformedLog: it has another number of topics, or no whole words.
+    """
+    body = log.data[2:]
+    if len(log.topics) != topics or len(body) % 64:
+        raise MalformedLog(f"{len(log.topics)} topics and {len(body) // 2} bytes")
+    if not (body.isascii() and (body.isalnum() or not body)):
+        raise MalformedLog("data that is not hex")
+    try:
+        return tuple(int(body[i : i + 64], 16) for i in range(0, len(body), 64))
+    except ValueError as error:
+        raise MalformedLog("data that is not hex") from error
+
+
+def log_array(words: Sequence[int], place: int) -> tuple[int, ...]:
+    """Return the array that the word at `place` of an event's data points to.
+
+    Raises:
+        MalformedLog: it does not lie within the data.
+    """
+    found = array_at(words, place)
+    if found is None:
+        raise MalformedLog("an array that does not lie within the data")
+    return found
+
+
+def array_at(words: Sequence[int], place: int) -> tuple[int, ...] | None:
+    """Return the array that the word at `place` points to; None when it lies not within."""
+    if place >= len(words) or words[place] % 32:
+        return None
+    begin = words[place] // 32
+    if begin >= len(words) or begin + 1 + words[begin] > len(words):
+        return None
+    return tuple(words[begin + 1 : begin + 1 + words[begin]])
 
 
 def topic_word(log: Log, place: int) -> int:

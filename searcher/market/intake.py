@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -12,17 +12,27 @@ from typing import Any, Final
 import structlog
 from msgspec.structs import replace
 
-from searcher.domain.errors import Misconfigured, Rejected, Retryable
+from searcher.domain.errors import Rejected, Retryable
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.units import Address
+from searcher.market.census import Census
+from searcher.market.checkpoint import FoundPool
 from searcher.market.contents import Contents, Nameless
 from searcher.market.decoding import MalformedLog
-from searcher.market.discovery import announcements, factories_of
+from searcher.market.discovery import Discovery, Progress, Watch
+from searcher.market.filters import (
+    NOT_ALLOWED,
+    TokenFilter,
+    ValueWei,
+    Weighed,
+    choose,
+    rough_values,
+)
 from searcher.market.journal import Journal
 from searcher.market.log_routes import FROZEN, LogRoutes
 from searcher.market.node import Node, read_words
 from searcher.market.pools import Pools
-from searcher.market.protocol import Announcement, FollowedProtocol, Pool
+from searcher.market.protocol import FollowedProtocol, Pool
 from searcher.market.reads import Reads, carry_out_together
 from searcher.market.settings import DexSettings, DiscoverySettings, FollowingSettings
 from searcher.market.standing import Standing
@@ -47,7 +57,12 @@ class Intake:
         dexes: the DEXes to follow, by name.
         protocols: their protocols, by name.
         decimals: of the tokens that the operator named; those that are read are added.
-        wrapped_native: a token that counts as named.
+        census: who announces pools.
+        finder: collects announcements.
+        watch: told how far reading is.
+        tokens: which tokens are followed.
+        native: the wrapped native coin.
+        value_of: prices, to weigh pools by; roughly their own where None.
         discovery: which pools are followed, and how many calls share a request.
         following: what is read for each block.
         pools: where pools are added.
@@ -56,8 +71,6 @@ class Intake:
         standing: what is known against them.
         journal: takes all of it back.
 
-    Raises:
-        Misconfigured: the settings of a DEX do not fit its protocol.
     """
 
     def __init__(
@@ -67,7 +80,12 @@ class Intake:
         dexes: Mapping[str, DexSettings],
         protocols: Mapping[str, FollowedProtocol[Any]],
         decimals: dict[Address, int],
-        wrapped_native: Address,
+        census: Census,
+        finder: Discovery,
+        watch: Watch,
+        tokens: TokenFilter,
+        native: Address,
+        value_of: ValueWei | None,
         discovery: DiscoverySettings,
         following: FollowingSettings,
         pools: Pools,
@@ -81,7 +99,12 @@ class Intake:
         self._dexes = dexes
         self._protocol_of = protocols
         self._decimals = decimals
-        self._configured = frozenset({*decimals, wrapped_native})
+        self._census = census
+        self._finder = finder
+        self._watch = watch
+        self._tokens = tokens
+        self._native = native
+        self._value_of = value_of
         self._discovery = discovery
         self._following = following
         self._pools = pools
@@ -94,77 +117,124 @@ class Intake:
         self._refreshed: dict[int, int] = {}
         self._awaited: dict[int, None] = {}
         self._nameless: dict[str, Nameless] = {}
-        self._factories: dict[Address, tuple[str, DexSettings]] = {}
-        for name, dex in dexes.items():
-            protocols[dex.protocol].check(name, dex)
-            factory = Address(dex.factory)
-            if factory in self._factories:
-                raise Misconfigured(
-                    f"dexes.{name}.factory is that of {self._factories[factory][0]}"
-                    " too: leave one of them out"
-                )
-            self._factories[factory] = (name, dex)
-            pools.slow_down(factory)
+        self._read = 0
+        for announcer in census.announcers:
+            pools.slow_down(announcer)
 
     @property
     def is_behind(self) -> bool:
         """Whether there is something that logs do not tell."""
         return bool(
-            self._volatile_pools or self._awaited or self._nameless or self._without_decimals
+            self._volatile_pools
+            or self._awaited
+            or self._nameless
+            or self._without_decimals
+            or self.leaves_open
         )
 
     # ---- announcements
 
     async def find(self, rpc: Node, head: BlockRef, *, not_before: int) -> None:
         """Take in every pool announced from a block up to the head."""
-        factories = factories_of(
-            ((d, self._protocol_of[d.protocol].created_topics) for d in self._dexes.values()),
-            not_before=not_before,
+        found = (
+            await self._finder.find_since(rpc, head, not_before)
+            if not_before
+            else await self._finder.find(rpc, head)
         )
-        only = sorted(self._configured) if self._discovery.only_configured_tokens else None
-        async for log in announcements(rpc, factories, head.number, only, self._discovery):
-            self.meet(log, again=True)
+        for pool in await self._screened(rpc, head, found):
+            self._take_in(pool, again=True)
             await asyncio.sleep(0)  # other chains share this loop
 
-    def announces(self, log: Log) -> bool:
-        """Return whether a log is a configured factory's, and announces a pool."""
-        found = self._factories.get(log.address)
-        if found is None or not log.topics:
-            return False
-        return log.topics[0] in self._protocol_of[found[1].protocol].created_topics
+    async def _screened(
+        self, rpc: Node, head: BlockRef, found: Sequence[FoundPool]
+    ) -> list[FoundPool]:
+        """Return the pools worth following, the deepest where there are too many of them.
 
-    def meet(self, log: Log, *, again: bool) -> None:
-        """Take in the pool that a factory's log announces, unless it is not to be followed.
-
-        Args:
-            log: the announcement.
-            again: whether it may have been read before.
+        All are read once to be weighed, and forgotten; those chosen are read again with the rest.
         """
-        name, dex = self._factories[log.address]
-        try:
-            said = self._protocol_of[dex.protocol].announced(name, dex, log)
-            if said.id in self._pools.routes or said.id in self._nameless:
-                if not again:
-                    self.not_followed[f"{name}: a pool announced twice"] += 1
-            elif not said.tokens:
-                self._wait_for(Nameless(name, dex.protocol, said))
-                self._journal.note(partial(self._forget_nameless, said.id))
-            else:
-                self.add(name, dex.protocol, said, said.tokens)
-        except MalformedLog as error:
-            self.not_followed[f"{name}: malformed announcement"] += 1
-            _log.warning("announcement skipped", chain=self._chain, dex=name, why=str(error))
+        wanted = []
+        for pool in found:
+            objection = self._tokens.objection(pool.tokens) if pool.tokens else ""
+            if objection:
+                self.not_followed[objection] += 1
+            elif pool.id not in self._pools.routes and pool.id not in self._nameless:
+                wanted.append(pool)
+        room = self._discovery.most_pools - len(self._pools.pools) - len(self._nameless)
+        if len(wanted) <= room and not self._discovery.least_liquidity_native:
+            return wanted
+        weighed = await self._weigh(rpc, head, wanted)
+        value_of = self._value_of or rough_values(weighed, self._native)
+        settings = self._discovery.model_copy(update={"most_pools": max(0, room)})
+        choice = choose(weighed, value_of, settings)
+        self.not_followed.update(choice.left_out)
+        return [wanted[place] for place in sorted(choice.pools)]
 
-    def add(
-        self, dex: str, name: str, said: Announcement, tokens: tuple[Address, ...]
-    ) -> int | None:
+    async def _weigh(self, rpc: Node, head: BlockRef, found: Sequence[FoundPool]) -> list[Weighed]:
+        weighed = []
+        by_protocol: dict[str, list[int]] = {}
+        for place, pool in enumerate(found):
+            by_protocol.setdefault(self._dexes[pool.dex].protocol, []).append(place)
+        done = 0
+        for name, places in by_protocol.items():
+            protocol = self._protocol_of[name]
+            for begin in range(0, len(places), _READ_AT_ONCE):
+                part = places[begin : begin + _READ_AT_ONCE]
+                pools = [self._as_pool(found[p], found[p].tokens) for p in part]
+                batch = self._discovery.batch_calls
+                states = await protocol.read(rpc, pools, head, batch_calls=batch)
+                for place, state in zip(part, states, strict=True):
+                    if isinstance(state, str):
+                        self.not_followed["unreadable when it was weighed"] += 1
+                        continue
+                    tokens, amounts = zip(*protocol.holdings(state), strict=True)
+                    weighed.append(Weighed(place, tokens, amounts))
+                done += len(part)
+                self._watch(Progress(self._chain, "pools", done, len(found), len(found)))
+                await asyncio.sleep(0)
+        return weighed
+
+    def announces(self, log: Log) -> bool:
+        """Return whether a log is a configured announcer's, and announces a pool."""
+        return self._census.announces(log)
+
+    def meet(self, log: Log) -> None:
+        """Take in the pools that a log announces, unless they are not to be followed.
+
+        What the log leaves open is read with the next `refresh`.
+        """
+        for found in self._census.take(log):
+            self._take_in(found, again=False)
+
+    def left_out(self) -> dict[str, int]:
+        """Return what is not followed, by cause."""
+        return dict(self.not_followed + Counter(self._census.statistics().refused))
+
+    def _take_in(self, found: FoundPool, *, again: bool) -> None:
+        """Take in a pool; `again` says that it may have been found before."""
+        if found.id in self._pools.routes or found.id in self._nameless:
+            if not again:
+                self.not_followed[f"{found.dex}: a pool announced twice"] += 1
+        elif not found.tokens:
+            self._wait_for(Nameless(found))
+            self._journal.note(partial(self._forget_nameless, found.id))
+        else:
+            try:
+                self.add(found, found.tokens)
+            except MalformedLog as error:
+                self.not_followed[f"{found.dex}: malformed announcement"] += 1
+                _log.warning(
+                    "announcement skipped", chain=self._chain, dex=found.dex, why=str(error)
+                )
+
+    def add(self, found: FoundPool, tokens: tuple[Address, ...]) -> int | None:
         """Add a pool, empty as it was created; return its number unless it is not to be followed.
 
         Raises:
             MalformedLog: no pool of this protocol can be so.
         """
-        if self._discovery.only_configured_tokens and not self._configured.issuperset(tokens):
-            self.not_followed["a token that is not configured"] += 1
+        objection = self._tokens.objection(tokens)
+        if objection:
+            self.not_followed[objection] += 1
             return None
         if len(set(tokens)) != len(tokens) or len(tokens) < 2:
             raise MalformedLog(f"a pool of {', '.join(tokens)}")
@@ -172,8 +242,9 @@ class Intake:
         if full or not self._pools.has_room(len(tokens)):
             self.not_followed["beyond most_pools"] += 1
             return None
+        name = self._dexes[found.dex].protocol
         protocol = self._protocol_of[name]
-        pool = Pool(said.id, said.address, name, dex, tokens, said.fee_pips, said.tick_spacing)
+        pool = self._as_pool(found, tokens)
         try:
             state = protocol.new(pool)
         except ValueError as error:
@@ -181,11 +252,25 @@ class Intake:
         number = self._pools.add(pool, protocol, self._routes.family(name))
         self._journal.note(self._remove_last)
         for token in tokens:
+            if not self._tokens.usable(token) and token not in self._standing.aside:
+                self._standing.set_aside(token, NOT_ALLOWED)
             self._standing.meet(token)
             if token not in self._decimals:
                 self._without_decimals[token] = None
         self._begin(number, state)
         return number
+
+    def _as_pool(self, found: FoundPool, tokens: tuple[Address, ...]) -> Pool:
+        return Pool(
+            found.id,
+            found.address,
+            self._dexes[found.dex].protocol,
+            found.dex,
+            tokens,
+            found.fee_pips,
+            found.tick_spacing,
+            found.details,
+        )
 
     def _begin(self, number: int, state: Any) -> None:
         """Give a pool its first state, or wait for it to be read."""
@@ -222,11 +307,12 @@ class Intake:
     async def read_all(self, rpc: Node, head: BlockRef) -> None:
         """Read every pool at exactly `head`, and the decimals that are not known."""
         nameless = list(self._nameless.values())
-        reads = [self._protocol_of[e.protocol].reads(e.announcement.identity) for e in nameless]
+        reads = [self._reads_nameless(each) for each in nameless]
         batch = self._discovery.batch_calls
         states = await carry_out_together(reads, rpc, head, batch_calls=batch)
         for each, state in zip(nameless, states, strict=True):
             self._take_nameless(each, state)
+        self._read = 0
         for name in self._protocol_of:
             await self.read_pools(rpc, head, name)
         await self._read_decimals(rpc, head)
@@ -246,6 +332,9 @@ class Intake:
             for number, state in zip(part, states, strict=True):
                 self.take_state(number, state)
                 await asyncio.sleep(0)
+            self._read += len(part)
+            total = len(self._pools.pools)
+            self._watch(Progress(self._chain, "pools", self._read, total, total))
 
     def take_state(self, number: int, state: Any) -> None:
         """Take what a pool was read to hold, or why it could not be read."""
@@ -266,6 +355,16 @@ class Intake:
     def awaited(self) -> list[int]:
         """Return the pools still to be read, by number."""
         return list(self._awaited)
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether something was announced that reads have to complete."""
+        waiting = self._census.waiting()
+        return bool(waiting.announcements or waiting.lists)
+
+    def listed(self) -> dict[str, int]:
+        """Return how far the list of each DEX was read, by its name."""
+        return self._finder.listed
 
     def nameless(self) -> list[Nameless]:
         """Return copies of the pools that were announced without their tokens."""
@@ -295,6 +394,7 @@ class Intake:
             self._standing.mark(self._standing.unread, number, NOT_THERE_YET)
         for each in contents.nameless:
             self._wait_for(each)
+        self._finder.relist(contents.listed)
 
     async def _read_decimals(self, rpc: Node, head: BlockRef) -> None:
         unknown = list(self._without_decimals)
@@ -323,11 +423,12 @@ class Intake:
             block: where to read.
             head: returns the market's head: what was read of another block is dropped.
         """
+        await self._complete(rpc, block, head)
         awaited, nameless = list(self._awaited), list(self._nameless.values())
         due, left_out = self._due()
         reads = [
             *(self._reads(n) for n in awaited),
-            *(self._protocol_of[e.protocol].reads(e.announcement.identity) for e in nameless),
+            *(self._reads_nameless(each) for each in nameless),
             *(self._protocol(n).refresh(self._states.get(n)) for n in due),
         ]
         try:
@@ -351,6 +452,25 @@ class Intake:
             why = f"{NOT_READ}: more pools than volatile_pools"
             self._standing.mark(self._standing.unread, number, why)
 
+    async def _complete(
+        self, rpc: Node, block: BlockRef, head: Callable[[], BlockRef | None]
+    ) -> None:
+        """Take in the pools that announcements have left to reads, if the node answers."""
+        waiting = self._census.waiting()
+        if not waiting.announcements and not waiting.lists:
+            return
+        before = self._finder.listed
+        try:
+            found = await self._finder.complete(rpc, block)
+        except (Retryable, Rejected) as error:
+            _log.warning("announced pools cannot be read", chain=self._chain, why=str(error))
+            return
+        if head() is None:
+            return  # all of it is found again by whoever rebuilds
+        self._journal.note(partial(self._finder.relist, before))
+        for pool in found:
+            self._take_in(pool, again=True)
+
     def _due(self) -> tuple[list[int], list[int]]:
         """Return the pools whose volatile values are to be read, and those beyond the budget."""
         held = self._standing.broken.keys() | self._awaited.keys()
@@ -372,19 +492,20 @@ class Intake:
 
     def _take_nameless(self, each: Nameless, state: Any) -> None:
         """Take in a pool that was announced without its tokens, if it could be read."""
+        found = each.found
         each.attempts += 1
         if isinstance(state, str):
             if each.attempts >= _ATTEMPTS:
-                del self._nameless[each.announcement.id]
-                self.not_followed[f"{each.dex}: unreadable"] += 1
+                del self._nameless[found.id]
+                self.not_followed[f"{found.dex}: unreadable"] += 1
             return
-        del self._nameless[each.announcement.id]
+        del self._nameless[found.id]
         self._journal.note(partial(self._wait_for, each))
-        tokens = self._protocol_of[each.protocol].tokens_of(state)
+        tokens = self._protocol_for(found).tokens_of(state)
         try:
-            number = self.add(each.dex, each.protocol, each.announcement, tokens)
+            number = self.add(found, tokens)
         except MalformedLog:
-            self.not_followed[f"{each.dex}: unreadable"] += 1
+            self.not_followed[f"{found.dex}: unreadable"] += 1
             return
         if number is not None:
             self.take_state(number, state)
@@ -393,7 +514,14 @@ class Intake:
         self._nameless.pop(pool_id, None)
 
     def _wait_for(self, each: Nameless) -> None:
-        self._nameless[each.announcement.id] = each
+        self._nameless[each.found.id] = each
+
+    def _reads_nameless(self, each: Nameless) -> Reads[Any]:
+        protocol = self._protocol_for(each.found)
+        return protocol.reads(protocol.identity(each.found))
+
+    def _protocol_for(self, found: FoundPool) -> FollowedProtocol[Any]:
+        return self._protocol_of[self._dexes[found.dex].protocol]
 
     def _reads(self, number: int) -> Reads[Any]:
         return self._protocol(number).reads(self._protocol(number).identity(self._pool(number)))

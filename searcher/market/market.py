@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 import numpy as np
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
+from searcher.domain.clock import Clock, SystemClock
 from searcher.domain.errors import InvariantBroken, Misconfigured
 from searcher.domain.events import BlockApplied, BlockRef, Log, PendingEffects
 from searcher.domain.ports import TokenProof
@@ -21,12 +24,17 @@ from searcher.domain.registry import Registry, did_you_mean
 from searcher.domain.units import Address, address
 from searcher.kernels.curves import COLUMNS, FloatArray
 from searcher.kernels.memory import ALIVE, FEE
+from searcher.market.budget import BudgetedNode
+from searcher.market.census import Census
 from searcher.market.contents import Contents, followed_digest
 from searcher.market.decoding import MalformedLog
+from searcher.market.discovery import Discovery, Progress, Watch
+from searcher.market.filters import TokenFilter, ValueWei
 from searcher.market.intake import Intake
 from searcher.market.journal import Journal
 from searcher.market.log_routes import LogRoutes
 from searcher.market.memory import MarketMemory
+from searcher.market.multicall import Multicall
 from searcher.market.node import Node
 from searcher.market.pools import Pools
 from searcher.market.protocol import (
@@ -89,6 +97,13 @@ class Market:
         dexes: the DEXes to follow, by name.
         discovery: how pools are looked for.
         following: how far back blocks can be taken, and what is read for each.
+        chain_id: the chain's EIP-155 id, which what is written down is for.
+        folder: where pools that were found are written down, to go on after a kill; None keeps
+            nothing.
+        watch: told how far a bootstrap is.
+        clock: paces a bootstrap; the machine's when None.
+        value_of: prices that pools are weighed by where there are too many; roughly their own where
+            None.
         protocols: the registry of protocols.
         pieces: draws curves that have no closed form; without it they are never found.
 
@@ -105,6 +120,11 @@ class Market:
         dexes: Mapping[str, DexSettings],
         discovery: DiscoverySettings | None = None,
         following: FollowingSettings | None = None,
+        chain_id: int = 0,
+        folder: Path | None = None,
+        watch: Watch = lambda _: None,
+        clock: Clock | None = None,
+        value_of: ValueWei | None = None,
         protocols: Registry[Protocol[Any]] = PROTOCOLS,
         pieces: PieceMaker | None = None,
     ) -> None:
@@ -127,12 +147,32 @@ class Market:
         )
         self._standing = Standing(self._pools, self.memory, self._journal)
         self._decimals = {Address(t.address): t.decimals for t in tokens.values()}
+        self._clock = clock or SystemClock()
+        self._watch = watch
+        self._budgeted: BudgetedNode | None = None
+        named = {name: Address(token.address) for name, token in tokens.items()}
+        self._filter = TokenFilter({**named, "wrapped native": wrapped_native}, self._discovery)
+        of_dex = {name: self._protocol_of[dex.protocol] for name, dex in dexes.items()}
+        census = Census(chain, dexes, of_dex)
         self._intake = Intake(
             chain=chain,
             dexes=dexes,
             protocols=self._protocol_of,
             decimals=self._decimals,
-            wrapped_native=wrapped_native,
+            census=census,
+            finder=Discovery(
+                chain,
+                chain_id,
+                census,
+                self._discovery,
+                tokens=self._filter.allowed,
+                folder=folder,
+                watch=self._tell,
+            ),
+            watch=self._tell,
+            tokens=self._filter,
+            native=wrapped_native,
+            value_of=value_of,
             discovery=self._discovery,
             following=self._following,
             pools=self._pools,
@@ -192,8 +232,10 @@ class Market:
         self.head = None
         self._journal.forget()
         self._states.block = QuoteBlock(head.number + 1, timestamp)
-        await self._intake.find(rpc, head, not_before=not_before)
-        await self._intake.read_all(rpc, head)
+        budgeted = self._budgeted = BudgetedNode(rpc, self._discovery.budget, self._clock)
+        node = Multicall(budgeted, most_calls=self._discovery.batch_calls)
+        await self._intake.find(node, head, not_before=not_before)
+        await self._intake.read_all(node, head)
         self.head = head
         self._standing.changes.rows.update(range(len(self.rows)))
         _log.info(
@@ -202,8 +244,14 @@ class Market:
             block=head.number,
             pools=len(self.pools),
             set_aside=len(self._standing.broken),
+            units=budgeted.statistics().units,
+            requests=budgeted.statistics().requests,
         )
         return self._standing.changes.delta(head)
+
+    def _tell(self, step: Progress) -> None:
+        requests = self._budgeted.statistics().requests if self._budgeted else 0
+        self._watch(replace(step, requests=requests))
 
     @property
     def is_behind(self) -> bool:
@@ -317,7 +365,7 @@ class Market:
     def _slow(self, log: Log) -> None:
         """Look at a log alone: it may announce a pool, or change those whose state is a struct."""
         if self._intake.announces(log):
-            self._intake.meet(log, again=False)
+            self._intake.meet(log)
         self._slow_pending(log)
 
     def _slow_pending(self, log: Log) -> None:
@@ -327,7 +375,13 @@ class Market:
 
     def _concerned(self, log: Log) -> list[int]:
         """Return the pools that a log may change, those whose logs are not applied left out."""
-        numbers = [self._pools.number(log.address), *self._pools.watchers.get(log.address, ())]
+        # A vault's log about one pool is not the others', though all watch the vault.
+        watchers = (
+            n
+            for n in self._pools.watchers.get(log.address, ())
+            if self.protocol_of(n).pool_key(log) == log.address
+        )
+        numbers = [self._pools.number(log.address), *watchers]
         for protocol in self._pools.hosts.get(log.address, ()):
             number = self._pools.number(protocol.pool_key(log))
             if number is not None and self.protocol_of(number) is protocol:
@@ -373,6 +427,11 @@ class Market:
             self.wrapped_native, self._tokens, self._dexes, self._discovery, self._protocol_of
         )
 
+    @property
+    def leaves_open(self) -> bool:
+        """Whether something was announced that only reads complete: no contents tell of that."""
+        return self._intake.leaves_open
+
     def contents(self) -> Contents:
         """Return what it holds beside its arrays, in containers of the caller's own.
 
@@ -385,6 +444,7 @@ class Market:
             states=self._states.structs(),
             awaited=self._intake.awaited(),
             nameless=self._intake.nameless(),
+            listed=self._intake.listed(),
             decimals=dict(self._decimals),
             sound=set(self._standing.sound),
             aside=dict(self._standing.aside),
@@ -478,7 +538,7 @@ class Market:
             unwound=self._unwound,
             logs=self._logs,
             malformed=dict(self._malformed),
-            not_followed=dict(self._intake.not_followed),
+            not_followed=self._intake.left_out(),
             overlays=self._overlays,
             undo_bytes=self._journal.statistics().undo_bytes,
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from searcher.domain.events import BlockRef
 from searcher.domain.units import Address
+
+AGGREGATE3: Final = "0x82ad56cb"
+"""aggregate3((address,bool,bytes)[]) of Multicall3, and of `contracts/src/CallReader.sol`."""
 
 
 class Node(Protocol):

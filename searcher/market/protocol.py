@@ -7,6 +7,7 @@ and to search them.
 
 from __future__ import annotations
 
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from searcher.domain.errors import Misconfigured
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.registry import Registry
@@ -30,6 +32,9 @@ __all__ = [
     "Announcement",
     "Answer",
     "FollowedProtocol",
+    "Known",
+    "Listing",
+    "NotTaken",
     "Pool",
     "Protocol",
     "Quote",
@@ -77,7 +82,8 @@ class Pool(Struct, frozen=True, gc=False):
 
     `id` names it: its address, or `<address>/<0x id>` inside a contract that holds many. `address`
     is who emits its logs. `tokens` stand in the contract's order. `fee_pips` is what its factory
-    says of its fee, and `tick_spacing` is 0 where the curve has no ticks.
+    says of its fee, and `tick_spacing` is 0 where the curve has no ticks. `details` is what its
+    identity needs beyond the rest, as JSON.
     """
 
     id: str
@@ -87,6 +93,7 @@ class Pool(Struct, frozen=True, gc=False):
     tokens: tuple[Address, ...]
     fee_pips: int = 0
     tick_spacing: int = 0
+    details: str = ""
 
     @property
     def token0(self) -> Address:
@@ -110,17 +117,55 @@ class Row(NamedTuple):
 
 
 class Announcement(Struct, frozen=True):
-    """What a log says of a new pool.
+    """A pool as a factory, a list or a file tells of it.
 
-    `tokens` are empty where only reads tell them. `identity` is what `Protocol.reads` is given.
+    `id` is the pool's address, or `<manager>/<0x id>` for a pool inside a contract that holds many;
+    it is empty where only reads tell it. `address` emits the pool's logs. `tokens` is empty where
+    only the pool's state names them. `identity` is what the protocol's `reads` need.
     """
 
     id: str
     address: Address
-    tokens: tuple[Address, ...]
-    fee_pips: int
-    tick_spacing: int
-    identity: Any
+    tokens: tuple[Address, ...] = ()
+    fee_pips: int = 0
+    tick_spacing: int = 0
+    identity: Any = None
+
+
+class Listing(NamedTuple):
+    """What a list of pools says from some place on.
+
+    `length` is how many it has by now: where to go on the next time. `refused` are pools that it
+    names and that cannot be followed, each with the reason.
+    """
+
+    announcements: tuple[Announcement, ...]
+    length: int
+    refused: Mapping[str, str] = {}
+
+
+class NotTaken(ValueError):
+    """A pool is announced, and nothing can be known of its swaps; the message says why."""
+
+
+class Known(typing.Protocol):
+    """The part of a followed pool that identifies it."""
+
+    @property
+    def id(self) -> str:
+        """Its id, as announced."""
+
+    @property
+    def address(self) -> Address:
+        """Who emits its logs."""
+
+    @property
+    def fee_pips(self) -> int:
+        """Its fee, as announced."""
+
+    @property
+    def details(self) -> str:
+        """Its identity as JSON, empty where the rest of the pool says it all."""
 
 
 class Protocol(ABC, Generic[S]):
@@ -224,7 +269,13 @@ class FollowedProtocol(Protocol[S]):
     """By topic, the opcode of `kernels.log_batches` that applies an event to the arrays. Where
     there are any, the arrays alone hold a pool's state, and `store` and `load` convert it."""
 
-    @abstractmethod
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    """The events of `created_topics` with two tokens indexed: by topic, the place of the first."""
+    needs: ClassVar[tuple[str, ...]] = ("factory",)
+    """Keys of a DEX's settings that must be given."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """Keys that may be."""
+
     def check(self, name: str, dex: DexSettings) -> None:
         """Check the settings of a DEX.
 
@@ -232,25 +283,61 @@ class FollowedProtocol(Protocol[S]):
             Misconfigured: a setting that this protocol needs is missing, or one it has no use for
                 is given.
         """
+        for key in self.needs:
+            if not getattr(dex, key):
+                why = DexSettings.model_fields[key].description
+                raise Misconfigured(f"dexes.{name}.{key} is missing: write {why}")
+        known = {"protocol", "first_block", *self.needs, *self.takes}
+        for key in DexSettings.model_fields:
+            if key not in known and getattr(dex, key) not in (None, (), {}):
+                raise Misconfigured(
+                    f"dexes.{name}.{key} has no meaning for {dex.protocol}: leave it out"
+                )
+
+    def announcers(self, dex: DexSettings) -> tuple[Address, ...]:
+        """Return the contracts whose events tell of a DEX's pools."""
+        return (Address(dex.factory),) if dex.factory else ()
 
     @abstractmethod
-    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:
-        """Return what one of `created_topics` says of a new pool.
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement | None:
+        """Return what an announcer's log tells of a pool; None when it is not of this DEX.
 
         Raises:
             MalformedLog: the log is not that event.
+            NotTaken: it is a pool that cannot be followed.
         """
 
+    def lists(self, dex: DexSettings) -> bool:
+        """Return whether pools of this DEX are found in a list, and not by events alone."""
+        del dex
+        return False
+
+    def listed(self, dex: DexSettings, first: int) -> Reads[Listing]:
+        """Return the reads that give the pools of the DEX's list, from place `first` on."""
+        del dex
+        yield from ()  # a generator, as every other is
+        return Listing((), first)
+
+    def completed(self, dex: DexSettings, announcement: Announcement) -> Reads[Announcement]:
+        """Return the reads that give what an announcement without id leaves open.
+
+        Raises:
+            UnreadablePool: it is not a pool of this DEX, or does not answer as one.
+        """
+        del dex
+        yield from ()
+        return announcement
+
     @abstractmethod
-    def identity(self, pool: Pool) -> Any:
+    def identity(self, pool: Known) -> Any:
         """Return what `reads` needs to read a pool."""
 
     def pool_key(self, log: Log) -> str:
-        """Return the id of the pool that a log is of."""
+        """Return the id of the pool that a log is of, or who emitted a log that is of none."""
         return log.address
 
     def watched(self, state: S) -> tuple[Address, ...]:
-        """Return further contracts whose logs change a pool, such as a metapool's base pool."""
+        """Return further contracts whose logs change a pool: a base pool, a factory."""
         del state
         return ()
 
@@ -266,6 +353,11 @@ class FollowedProtocol(Protocol[S]):
     def tokens_of(self, state: S) -> tuple[Address, ...]:
         """Return the tokens that a pool swaps, in the contract's order."""
 
+    def trades(self, state: S, token0: Address, token1: Address) -> bool:
+        """Return whether two of the pool's tokens are swapped for one another, and only by it."""
+        del state, token0, token1
+        return True
+
     async def read(
         self, node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
     ) -> list[S | str]:
@@ -277,6 +369,10 @@ class FollowedProtocol(Protocol[S]):
             ]
             states += await carry_out_together(reads, node, block, batch_calls=batch_calls)
         return states
+
+    @abstractmethod
+    def holdings(self, state: S) -> tuple[tuple[Address, float], ...]:
+        """Return what a pool holds of tokens, smallest units, to weigh its liquidity by."""
 
     @abstractmethod
     def swap_gas(self, quote: Quote) -> int:

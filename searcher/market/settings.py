@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from searcher.domain.settings import AddressSetting, Reload, Settings, knob
+from searcher.market.budget import BudgetSettings
 
 
 class TokenSettings(Settings):
@@ -16,13 +18,20 @@ class TokenSettings(Settings):
     )
 
 
-class DexSettings(Settings):
-    """One deployment of a protocol: a factory whose pools are followed."""
+class DeploymentSettings(Settings):
+    """Where a protocol's pools are on one chain, and what tells of them."""
 
-    protocol: str = knob(why="the plug-in that knows its pools, such as uniswap_v2", min_length=1)
-    factory: AddressSetting = knob(why="the contract whose events announce new pools")
+    factory: AddressSetting | None = knob(
+        None, why="the contract whose events, or whose list, announce pools"
+    )
+    vault: AddressSetting | None = knob(
+        None, why="the vault that holds the tokens of its pools (Balancer)"
+    )
+    factories: tuple[AddressSetting, ...] = knob(
+        (), why="the factories whose pools of the vault are taken (Balancer)"
+    )
     first_block: int = knob(
-        0, why="the block of the factory's creation, where the search begins", unit="block", ge=0
+        0, why="the block of their creation, where the search begins", unit="block", ge=0
     )
     fee_pips: int | None = knob(
         None,
@@ -31,13 +40,52 @@ class DexSettings(Settings):
         ge=0,
         lt=1_000_000,
     )
+    contracts: dict[str, str] = knob(
+        {},
+        why="the name of the contract that an implementation's address stands for, by the address;"
+        " a factory's pools of other implementations are not taken (Curve before StableSwap-NG)",
+    )
+    pools: tuple[dict[str, Any], ...] = knob(
+        (), why="pools that no factory tells of: the identity of each (Curve's own pools)"
+    )
+    base_pools: tuple[dict[str, Any], ...] = knob(
+        (), why="pools that metapools stand on: the identity of each (Curve)"
+    )
+
+
+class DexSettings(DeploymentSettings):
+    """One deployment of a protocol, whose pools are followed."""
+
+    protocol: str = knob(why="the plug-in that knows its pools, such as uniswap_v2", min_length=1)
+
+
+class ProtocolSettings(Settings):
+    """Where one protocol is deployed: a file of `protocols/`, called after the plug-in."""
+
+    dexes: dict[str, dict[str, DeploymentSettings]] = knob(
+        why="its DEXes, by chain and by name", min_length=1
+    )
 
 
 class DiscoverySettings(Settings):
     """How pools are looked for and read."""
 
     only_configured_tokens: bool = knob(
-        True, why="follow only pools whose two tokens are both named in this file"
+        True, why="follow only pools of tokens that are named in this file"
+    )
+    tokens_allowed: tuple[str, ...] = knob(
+        (), why="follow only pools of these tokens too, by name or address; none for any"
+    )
+    tokens_denied: tuple[str, ...] = knob(
+        (), why="follow no pool of these tokens, by name or address"
+    )
+    least_liquidity_native: float = knob(
+        0.0,
+        why="pools that hold less are counted and not searched",
+        unit="native coins",
+        ge=0,
+        le=1_000_000,
+        reload=Reload.HOT,
     )
     log_range_blocks: int = knob(
         50_000,
@@ -49,9 +97,23 @@ class DiscoverySettings(Settings):
     batch_calls: int = knob(
         400, why="how many eth_call go into one request", unit="calls", ge=1, le=10_000
     )
+    folder: str = knob(
+        "~/.cache/searcher/discovery",
+        why="where what was found is written down, for a start that goes on where the last one was",
+        min_length=1,
+    )
+    reprove_after_blocks: int = knob(
+        50_000,
+        why="a token is proven again when its last proof is older",
+        unit="blocks",
+        ge=1,
+        le=100_000_000,
+        reload=Reload.HOT,
+    )
+    budget: BudgetSettings = knob(BudgetSettings(), why="what reading the market may cost")
     most_pools: int = knob(
         20_000,
-        why="pools beyond this number are counted and not followed",
+        why="pools beyond this number, the deepest first, are counted and not searched",
         unit="pools",
         ge=1,
         le=1_000_000,

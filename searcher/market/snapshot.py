@@ -23,7 +23,7 @@ from searcher.kernels import memory as layout
 from searcher.market.contents import Contents, Nameless
 from searcher.market.copying import Extent, MemoryCopy, fits, lay_out
 from searcher.market.memory import MarketMemory
-from searcher.market.protocol import Announcement, Pool
+from searcher.market.protocol import Pool
 from searcher.market.protocol import Protocol as PoolProtocol
 from searcher.market.snapshot_file import Bytes, Cause, Section, SnapshotFile, digest_of
 
@@ -53,19 +53,9 @@ class _StateRecord(Struct, frozen=True, array_like=True):
     state: bytes
 
 
-class _NamelessRecord(Struct, frozen=True, array_like=True):
-    dex: str
-    protocol: str
-    id: str
-    address: Address
-    fee_pips: int
-    tick_spacing: int
-    identity: bytes
-    attempts: int
-
-
 class _Standing(Struct, frozen=True):
     awaited: list[int]
+    listed: dict[str, int]
     aside: dict[str, str]
     broken: dict[int, str]
 
@@ -79,7 +69,7 @@ def sections_of(contents: Contents, sections: list[Section]) -> Iterator[None]:
         states.append(_StateRecord(number, protocol, to_msgpack(state)))
         yield
     yield from _listed(_STATES, states, sections)
-    yield from _listed(_NAMELESS, [_record_of(each) for each in contents.nameless], sections)
+    yield from _listed(_NAMELESS, contents.nameless, sections)
     tokens: list[TokenRecord] = []
     for address in chain(contents.decimals, contents.sound - contents.decimals.keys()):
         decimals, sound = contents.decimals.get(address), address in contents.sound
@@ -87,7 +77,7 @@ def sections_of(contents: Contents, sections: list[Section]) -> Iterator[None]:
         if len(tokens) % _TOGETHER == 0:
             yield
     yield from _listed(_TOKENS, tokens, sections)
-    standing = _Standing(contents.awaited, contents.aside, contents.broken)
+    standing = _Standing(contents.awaited, contents.listed, contents.aside, contents.broken)
     sections.append((_STANDING, [msgspec.msgpack.encode(standing)]))
 
 
@@ -125,10 +115,7 @@ def read_contents(file: SnapshotFile, followed: Mapping[str, type[PoolProtocol[A
         record.pool: _state(file, record, followed)
         for record in _decoded(file, _STATES, list[_StateRecord])
     }
-    nameless = [
-        _nameless(file, record, followed)
-        for record in _decoded(file, _NAMELESS, list[_NamelessRecord])
-    ]
+    nameless = _decoded(file, _NAMELESS, list[Nameless])
     tokens = _decoded(file, _TOKENS, list[TokenRecord])
     standing = _decoded(file, _STANDING, _Standing)
     return Contents(
@@ -137,6 +124,7 @@ def read_contents(file: SnapshotFile, followed: Mapping[str, type[PoolProtocol[A
         states,
         standing.awaited,
         nameless,
+        standing.listed,
         {t.address: t.decimals for t in tokens if t.decimals is not None},
         {t.address for t in tokens if t.sound},
         standing.aside,
@@ -178,31 +166,6 @@ def _struct(file: SnapshotFile, kind: type[Struct], raw: bytes, what: str) -> St
         raise file.refused(Cause.OTHER_VERSION, f"{what}: {error}") from error
 
 
-def _record_of(nameless: Nameless) -> _NamelessRecord:
-    said = nameless.announcement
-    return _NamelessRecord(
-        nameless.dex,
-        nameless.protocol,
-        said.id,
-        said.address,
-        said.fee_pips,
-        said.tick_spacing,
-        to_msgpack(said.identity),
-        nameless.attempts,
-    )
-
-
-def _nameless(
-    file: SnapshotFile, record: _NamelessRecord, followed: Mapping[str, type[PoolProtocol[Any]]]
-) -> Nameless:
-    kind = followed[record.protocol].Identity
-    identity = _struct(file, kind, record.identity, f"the identity of {record.id}")
-    said = Announcement(
-        record.id, record.address, (), record.fee_pips, record.tick_spacing, identity
-    )
-    return Nameless(record.dex, record.protocol, said, record.attempts)
-
-
 def _share_names(pools: Sequence[Pool]) -> None:
     """Let pools share the texts that they have in common, as those that are announced do."""
     known: dict[str, str] = {}
@@ -227,7 +190,7 @@ def schema_of(followed: Mapping[str, type[PoolProtocol[Any]]]) -> str:
     constants = {k: v for k, v in vars(layout).items() if k.isupper() and isinstance(v, int)}
     states = {name: _fields(kind.State) for name, kind in sorted(followed.items())}
     identities = {name: _fields(kind.Identity) for name, kind in sorted(followed.items())}
-    kinds = (Pool, TokenRecord, _StateRecord, _NamelessRecord, _Standing, Extent)
+    kinds = (Pool, TokenRecord, _StateRecord, Nameless, _Standing, Extent)
     records = [_fields(kind) for kind in kinds]
     return digest_of(sorted(constants.items()), states, identities, records)
 

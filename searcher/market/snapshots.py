@@ -230,6 +230,8 @@ class Snapshots:
         """Begin a snapshot in the background when it is time for one."""
         if self._is_writing() or self._market.head is None or not self._is_due():
             return
+        if self._market.leaves_open:
+            return  # a block later all of it is there
         self._writing = asyncio.create_task(self.write())
 
     def _is_writing(self) -> bool:

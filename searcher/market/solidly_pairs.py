@@ -9,6 +9,8 @@ does not say enough: both are read for each block.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from msgspec import Struct
@@ -19,18 +21,22 @@ from searcher.domain.settings import Settings
 from searcher.domain.units import Address, Uint256
 from searcher.kernels import solidly as kernel
 from searcher.kernels.refusal import Status, SwapRefused, checked
+from searcher.market.announcing import AnnouncedPools, pool_address, tokens_of_words
 from searcher.market.contract_values import answered_words, uint256
 from searcher.market.decoding import MalformedLog, address_of, topic_word, words
 from searcher.market.protocol import (
-    Protocol,
+    Announcement,
     Quote,
     QuoteBlock,
     ReadCall,
     Reads,
     UnreadablePool,
 )
+from searcher.market.settings import DexSettings
 from searcher.market.tokens import places
 
+PAIR_CREATED: Final = "0xc4805696c66d7cf352fc1d6bb633ad5ee82f6cb577c453024b6e0eb8306c6fc9"
+"""PairCreated(address indexed, address indexed, bool stable, address pair, uint256)."""
 SYNC: Final = "0xcf2aa50876cdfbb541206f89af0ee78d44a2abf8d328e37fa4917f982149848a"
 """Sync(uint256,uint256)."""
 NARROW_SYNC: Final = "0x1c411e9a96e071241c2f21f7726b17ae89e3cab4c78be50e062b03a9fffbbad1"
@@ -101,7 +107,7 @@ class SolidlyIdentity(Struct, frozen=True):
     factory: Address
 
 
-class SolidlyPairs(Protocol[SolidlyState]):
+class SolidlyPairs(AnnouncedPools[SolidlyState]):
     """What all of them share; a plug-in says how they solve and whom they ask for the fee."""
 
     class Config(Settings):
@@ -109,11 +115,49 @@ class SolidlyPairs(Protocol[SolidlyState]):
 
     State = SolidlyState
     Identity = SolidlyIdentity
+    created_topics = frozenset({PAIR_CREATED})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({PAIR_CREATED: 1})
     topics = frozenset({SYNC, NARROW_SYNC})
+    usual_gas = 110_000
     volatile = frozenset({"is_paused"})
 
     strict: ClassVar[bool]
     """Whether a stable pair solves for y as Velodrome V2 does."""
+
+    # ---- how pairs are found
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  one factory, one DEX
+        """Decode PairCreated."""
+        stable, pair, _ = words(log, topics=3, data=3)
+        return self.pair(log, stable, pair)
+
+    def pair(self, log: Log, stable: int, pair: int) -> Announcement:
+        """Return a pair that its factory announces, the first two indexed values its tokens.
+
+        Raises:
+            MalformedLog: the values are not those of a pair.
+        """
+        if stable > 1:
+            raise MalformedLog("a pair neither stable nor volatile")
+        address = pool_address(pair)
+        tokens = tokens_of_words(topic_word(log, 1), topic_word(log, 2))
+        return Announcement(
+            address, address, tokens, identity=SolidlyIdentity(address, log.address)
+        )
+
+    def tokens_of(self, state: SolidlyState) -> tuple[Address, ...]:
+        """Return both tokens."""
+        return state.token0, state.token1
+
+    def holdings(self, state: SolidlyState) -> tuple[tuple[Address, float], ...]:
+        """Return the reserves."""
+        return (state.token0, float(state.reserve0)), (state.token1, float(state.reserve1))
+
+    def funded(self, state: SolidlyState) -> bool:
+        """Return whether both reserves are there."""
+        return state.reserve0 > 0 and state.reserve1 > 0
+
+    # ---- the state of a pair
 
     @abstractmethod
     def fee_calls(self, identity: SolidlyIdentity, *, stable: bool) -> list[ReadCall]:

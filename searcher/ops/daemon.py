@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import structlog
@@ -43,7 +45,9 @@ from searcher.ops.config.loader import Loaded
 from searcher.ops.config.model import ChainSettings, Config
 from searcher.ops.config.schema import Plugged
 from searcher.ops.pipeline import ChainPipeline, PipelineStatistics, Sources
+from searcher.ops.progress import BootstrapProgress
 from searcher.risk.gate import DAY_NS, PastSpend, RiskGate
+from searcher.simulation.proofs import RememberedTokenProver
 from searcher.simulation.simulator import Simulator, backends
 from searcher.simulation.tokens import SimulatedTokenProver
 from searcher.submission.inclusion import InclusionWatcher
@@ -171,6 +175,7 @@ class _Wiring:
         self._stack = stack
         self._wrapped = Address(chain.tokens[chain.chain.wrapped_native].address)
         self._executor = Address(chain.executor.address) if chain.executor else None
+        self._folder = Path(chain.discovery.folder).expanduser()
         self._strategies = {
             name: _cycle_settings(name, plugged) for name, plugged in config.strategies.items()
         }
@@ -194,6 +199,10 @@ class _Wiring:
             tokens=self._chain.tokens,
             dexes=self._chain.dexes,
             discovery=self._chain.discovery,
+            chain_id=rules.chain_id,
+            folder=self._folder,
+            watch=BootstrapProgress(sys.stderr, self._clock),
+            clock=self._clock,
             following=self._chain.following,
             pieces=pieces,
         )
@@ -214,7 +223,13 @@ class _Wiring:
                 refine=refine,
             ),
             simulator=simulator,
-            prover=SimulatedTokenProver(simulator, sources.rpc),
+            prover=RememberedTokenProver(
+                SimulatedTokenProver(simulator, sources.rpc),
+                sources.rpc,
+                chain_id=rules.chain_id,
+                path=self._folder / f"{self._name}.proofs.json",
+                renew_after_blocks=self._chain.discovery.reprove_after_blocks,
+            ),
             carrier=carrier,
             journal=self._ledger,
             clock=self._clock,

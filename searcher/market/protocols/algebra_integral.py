@@ -9,8 +9,10 @@ dynamic-fee flag, leaves the pool unmodelled.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 
@@ -21,16 +23,20 @@ from searcher.kernels.reference.algebra import NO_ROWS
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.market import algebra
 from searcher.market import concentrated_state as concentrated
+from searcher.market.algebra import CUSTOM_POOL, POOL, announced_pool
+from searcher.market.announcing import AnnouncedPools
 from searcher.market.decoding import MalformedLog, signed, unsigned, words
 from searcher.market.protocol import (
+    Announcement,
     Answer,
-    Protocol,
+    Known,
     Quote,
     QuoteBlock,
     ReadCall,
     Reads,
     UnreadablePool,
 )
+from searcher.market.settings import DexSettings
 from searcher.market.ticks import Tick
 from searcher.market.tokens import places
 
@@ -103,7 +109,7 @@ class AlgebraIntegralIdentity(Struct, frozen=True):
     pool: Address
 
 
-class AlgebraIntegral(Protocol[AlgebraIntegralState]):
+class AlgebraIntegral(AnnouncedPools[AlgebraIntegralState]):
     """Integral pools, kept from their own events and those of their plug-in's doing."""
 
     class Config(Settings):
@@ -111,6 +117,9 @@ class AlgebraIntegral(Protocol[AlgebraIntegralState]):
 
     State = AlgebraIntegralState
     Identity = AlgebraIntegralIdentity
+    created_topics = frozenset({POOL, CUSTOM_POOL})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({POOL: 1, CUSTOM_POOL: 2})
+    usual_gas = 150_000
     topics = frozenset(
         {
             algebra.INITIALIZE,
@@ -125,6 +134,30 @@ class AlgebraIntegral(Protocol[AlgebraIntegralState]):
         }
     )
     volatile = frozenset({"fee"})
+
+    # ---- how pools are found
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  one factory, one DEX
+        """Decode the factory's Pool or CustomPool: both are its pools."""
+        return announced_pool(log)
+
+    def identity(self, pool: Known) -> AlgebraIntegralIdentity:
+        """Return the pool's address."""
+        return AlgebraIntegralIdentity(pool.address)
+
+    def tokens_of(self, state: AlgebraIntegralState) -> tuple[Address, ...]:
+        """Return both tokens."""
+        return state.token0, state.token1
+
+    def holdings(self, state: AlgebraIntegralState) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all ranges."""
+        return concentrated.concentrated_holdings(state, state.token0, state.token1)
+
+    def funded(self, state: AlgebraIntegralState) -> bool:
+        """Return whether there is a price and liquidity somewhere."""
+        return bool(state.sqrt_price_x96 and state.ticks)
+
+    # ---- the state of a pool
 
     def reads(self, identity: AlgebraIntegralIdentity) -> Reads[AlgebraIntegralState]:
         """Read tokens, price and fee, the three layers of the tick tree, and each tick."""

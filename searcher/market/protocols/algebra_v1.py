@@ -8,8 +8,10 @@ the oracle read in the last block, the fee of a later block is computed exactly.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,17 +23,21 @@ from searcher.kernels.reference.algebra_fee import RING, volume_per_liquidity
 from searcher.kernels.reference.uniswap_v3 import MAX_TICK, MIN_TICK
 from searcher.market import algebra
 from searcher.market import concentrated_state as concentrated
+from searcher.market.algebra import POOL, announced_pool
 from searcher.market.algebra_oracle import AlgebraFeeConfiguration, AlgebraOracle, read_timepoints
+from searcher.market.announcing import AnnouncedPools
 from searcher.market.decoding import MalformedLog, signed, unsigned, words
 from searcher.market.protocol import (
+    Announcement,
     Answer,
-    Protocol,
+    Known,
     Quote,
     QuoteBlock,
     ReadCall,
     Reads,
     UnreadablePool,
 )
+from searcher.market.settings import DexSettings
 from searcher.market.ticks import Tick, TickBook
 from searcher.market.tokens import places
 
@@ -119,7 +125,7 @@ class AlgebraV1Identity(Struct, frozen=True):
     pool: Address
 
 
-class AlgebraV1(Protocol[AlgebraV1State]):
+class AlgebraV1(AnnouncedPools[AlgebraV1State]):
     """Algebra pools before Integral, kept from Initialize, Mint, Burn, Swap and Fee."""
 
     class Config(Settings):
@@ -127,6 +133,9 @@ class AlgebraV1(Protocol[AlgebraV1State]):
 
     State = AlgebraV1State
     Identity = AlgebraV1Identity
+    created_topics = frozenset({POOL})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({POOL: 1})
+    usual_gas = 150_000
     topics = frozenset(
         {
             algebra.INITIALIZE,
@@ -139,6 +148,30 @@ class AlgebraV1(Protocol[AlgebraV1State]):
         }
     )
     volatile = frozenset({*_FEES, "oracle"})
+
+    # ---- how pools are found
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  one factory, one DEX
+        """Decode the factory's Pool."""
+        return announced_pool(log)
+
+    def identity(self, pool: Known) -> AlgebraV1Identity:
+        """Return the pool's address."""
+        return AlgebraV1Identity(pool.address)
+
+    def tokens_of(self, state: AlgebraV1State) -> tuple[Address, ...]:
+        """Return both tokens."""
+        return state.token0, state.token1
+
+    def holdings(self, state: AlgebraV1State) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all ranges."""
+        return concentrated.concentrated_holdings(state, state.token0, state.token1)
+
+    def funded(self, state: AlgebraV1State) -> bool:
+        """Return whether there is a price and liquidity somewhere."""
+        return bool(state.sqrt_price_x96 and state.ticks)
+
+    # ---- the state of a pool
 
     def reads(self, identity: AlgebraV1Identity) -> Reads[AlgebraV1State]:
         """Read tokens, price, the rows of the tick table, each tick, and the oracle."""

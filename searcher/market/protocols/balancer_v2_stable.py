@@ -166,6 +166,7 @@ class BalancerV2Stable(BalancerV2[BalancerV2StableState]):
             "provider_rates",
         }
     )
+    usual_gas = 140_000
     curves = Curves(exact_in, exact_out, marginal_rate)
 
     def pool(

@@ -79,6 +79,7 @@ class BalancerV2Weighted(BalancerV2[BalancerV2WeightedState]):
     topics = frozenset(
         {SWAP, POOL_BALANCE_CHANGED, POOL_BALANCE_MANAGED, SWAP_FEE_CHANGED, PAUSED_CHANGED}
     )
+    usual_gas = 110_000
     curves = Curves(exact_in, exact_out, marginal_rate)
 
     def pool(

@@ -85,6 +85,7 @@ class BalancerV3Stable(BalancerV3[BalancerV3StableState]):
     State = BalancerV3StableState
     topics = VAULT_EVENTS | {AMP_UPDATE_STARTED, AMP_UPDATE_STOPPED}
     volatile = VOLATILE
+    usual_gas = 180_000
     curves = Curves(exact_in, exact_out, marginal_rate)
 
     def words(

@@ -74,6 +74,7 @@ class BalancerV3Weighted(BalancerV3[BalancerV3WeightedState]):
     State = BalancerV3WeightedState
     topics = VAULT_EVENTS
     volatile = VOLATILE
+    usual_gas = 150_000
     curves = Curves(exact_in, exact_out, marginal_rate)
 
     def words(

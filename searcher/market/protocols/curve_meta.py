@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from searcher.domain.errors import Misconfigured
 from searcher.domain.events import Log
 from searcher.domain.settings import Settings
 from searcher.domain.units import Address, Uint256
@@ -25,8 +26,27 @@ from searcher.kernels.curve_stable import marginal_rate as rate_at
 from searcher.kernels.reference.curve_stable import FEE_UNIT, Pool, amplification
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words
+from searcher.market.announcing import AnnouncedPools
+from searcher.market.curve_factories import (
+    META_POOL_DEPLOYED,
+    check_contracts,
+    contract_of,
+    list_grew,
+    read_base_pools,
+    read_list,
+    tables,
+)
 from searcher.market.decoding import MalformedLog
-from searcher.market.protocol import Protocol, Quote, QuoteBlock, ReadCall, Reads, UnreadablePool
+from searcher.market.protocol import (
+    Announcement,
+    Listing,
+    Quote,
+    QuoteBlock,
+    ReadCall,
+    Reads,
+    UnreadablePool,
+)
+from searcher.market.settings import DexSettings
 from searcher.market.stableswap import (
     ARITHMETIC,
     Arithmetic,
@@ -142,7 +162,15 @@ class MetaIdentity(Struct, frozen=True):
     contract: MetaContract = MetaContract.FACTORY
 
 
-class CurveMeta(Protocol[CurveMetaState]):
+class OwnMetapool(Struct, frozen=True):
+    """A metapool that no factory tells of: what it runs, and which of the base pools is below."""
+
+    address: Address
+    base_pool: Address
+    contract: MetaContract = MetaContract.OWN
+
+
+class CurveMeta(AnnouncedPools[CurveMetaState]):
     """Metapools, and the coins of their base pools through them."""
 
     class Config(Settings):
@@ -150,10 +178,82 @@ class CurveMeta(Protocol[CurveMetaState]):
 
     State = CurveMetaState
     Identity = MetaIdentity
+    created_topics = frozenset({META_POOL_DEPLOYED})
+    needs = ("base_pools",)
+    takes = ("factory", "contracts", "pools")
+    usual_gas = 350_000
     topics = TOPICS
     volatile = frozenset(
         {"balances", "base_pool", "base_virtual_price", "base_cache_updated", "rate_multiplier"}
     )
+
+    # ---- how pools are found
+
+    def check(self, name: str, dex: DexSettings) -> None:
+        """Check the names of contracts, the tables of pools and of base pools."""
+        super().check(name, dex)
+        known = {i.address for i in tables(StableIdentity, name, "base_pools", dex.base_pools)}
+        for place, pool in enumerate(tables(OwnMetapool, name, "pools", dex.pools)):
+            if pool.base_pool not in known:
+                raise Misconfigured(
+                    f"dexes.{name}.pools[{place}].base_pool is {pool.base_pool}: write it in"
+                    " base_pools too"
+                )
+        check_contracts(name, dex.contracts, MetaContract)
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  one factory, one DEX
+        """Decode MetaPoolDeployed, which does not say the pool."""
+        return list_grew(log)
+
+    def lists(self, dex: DexSettings) -> bool:  # noqa: ARG002  every DEX of this protocol does
+        """Return True."""
+        return True
+
+    def listed(self, dex: DexSettings, first: int) -> Reads[Listing]:
+        """Return the settings' own metapools, and read the factory's."""
+        name = dex.protocol
+        bases = {i.address: i for i in tables(StableIdentity, name, "base_pools", dex.base_pools)}
+        own = tables(OwnMetapool, name, "pools", dex.pools) if not first else ()
+        found = [_announcement(p.address, bases[p.base_pool], p.contract) for p in own]
+        if dex.factory is None:
+            return Listing(tuple(found), 1)
+        factory = Address(dex.factory)
+        listed = yield from read_list(factory, first)
+        metas = [p for p in listed if p.is_meta]
+        below = yield from read_base_pools(factory, [p.pool for p in metas])
+        refused: dict[str, str] = {}
+        for pool, base in zip(metas, below, strict=True):
+            contract = contract_of(pool, dex.contracts)
+            if contract is None:
+                refused[pool.pool] = f"the implementation {pool.implementation} is not known"
+            elif base not in bases:
+                refused[pool.pool] = f"its base pool {base} is not in base_pools"
+            else:
+                found.append(_announcement(pool.pool, bases[base], MetaContract(contract)))
+        return Listing(tuple(found), first + len(listed), refused)
+
+    def watched(self, state: CurveMetaState) -> tuple[Address, ...]:
+        """Return the base pool."""
+        return (state.base_pool.address,)
+
+    def tokens_of(self, state: CurveMetaState) -> tuple[Address, ...]:
+        """Return both coins, the second the base pool's token, and the base pool's coins."""
+        return (*state.coins, *state.base_coins)
+
+    def trades(self, state: CurveMetaState, token0: Address, token1: Address) -> bool:
+        """Return whether one is the metapool's own coin: the others trade in the base pool."""
+        del self
+        return state.coins[0] in (token0, token1)
+
+    def holdings(self, state: CurveMetaState) -> tuple[tuple[Address, float], ...]:
+        """Return the balances of its own two coins."""
+        return tuple(zip(state.coins, map(float, state.balances), strict=True))
+
+    def funded(self, state: CurveMetaState) -> bool:
+        """Return whether both coins are there."""
+        return all(state.balances)
+
+    # ---- the state of a pool
 
     def reads(self, identity: MetaIdentity) -> Reads[CurveMetaState]:
         """Return the reads of the base pool and of the metapool."""
@@ -383,6 +483,10 @@ def _cached(address: Address, contract: MetaContract) -> Reads[dict[str, Any]]:
         price = yield [ReadCall(at, selector("snappedRedemptionPrice()"))]
         moved["rate_multiplier"] = word(price[0], "snappedRedemptionPrice()") // 10**9
     return moved
+
+
+def _announcement(pool: Address, base: StableIdentity, contract: MetaContract) -> Announcement:
+    return Announcement(pool, pool, identity=MetaIdentity(pool, base, contract))
 
 
 PLUGIN = CurveMeta

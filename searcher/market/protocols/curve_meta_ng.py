@@ -21,6 +21,16 @@ from searcher.domain.events import Log
 from searcher.domain.settings import Settings
 from searcher.domain.units import Address
 from searcher.kernels.refusal import Status, SwapRefused
+from searcher.market.announcing import AnnouncedPools
+from searcher.market.contract_values import answered_words
+from searcher.market.curve_factories import (
+    META_POOL_DEPLOYED,
+    list_grew,
+    read_base_pools,
+    read_list,
+    tables,
+    with_address,
+)
 from searcher.market.curve_ng import (
     ORACLE,
     TOPICS,
@@ -40,7 +50,16 @@ from searcher.market.curve_ng import (
 )
 from searcher.market.curve_ng_base import BasePool, LegacyPool
 from searcher.market.decoding import MalformedLog, words
-from searcher.market.protocol import Protocol, Quote, QuoteBlock, Reads, UnreadablePool
+from searcher.market.protocol import (
+    Announcement,
+    Listing,
+    Quote,
+    QuoteBlock,
+    ReadCall,
+    Reads,
+    UnreadablePool,
+)
+from searcher.market.settings import DexSettings
 from searcher.market.stableswap import CurveStableState, accepts, holds_balances
 from searcher.market.stableswap_events import TOPICS as LEGACY_TOPICS
 from searcher.market.stableswap_events import apply_event
@@ -48,6 +67,7 @@ from searcher.market.stableswap_reads import StableIdentity, read_moved, read_pl
 from searcher.market.tokens import places
 
 EXCHANGE_UNDERLYING = "0xd013ca23e77a65003c2c659c5442c00c805371b7fc1ebd4c206c41d1536bd90b"
+GET_N_COINS = "0x940494f1"  # get_n_coins(address)
 
 _LP = 1
 """The place of the base pool's LP token among the metapool's coins."""
@@ -105,7 +125,7 @@ class CurveMetaNgIdentity(Struct, frozen=True):
     legacy_base_pool: StableIdentity | None = None
 
 
-class CurveMetaNg(Protocol[CurveMetaNgState]):
+class CurveMetaNg(AnnouncedPools[CurveMetaNgState]):
     """StableSwap-NG metapools over base pools of StableSwap-NG, or of the plain pools before it."""
 
     class Config(Settings):
@@ -113,8 +133,73 @@ class CurveMetaNg(Protocol[CurveMetaNgState]):
 
     State = CurveMetaNgState
     Identity = CurveMetaNgIdentity
+    created_topics = frozenset({META_POOL_DEPLOYED})
+    takes = ("base_pools",)
+    usual_gas = 350_000
     topics = TOPICS | LEGACY_TOPICS | {EXCHANGE_UNDERLYING}
     volatile = VOLATILE | {"base_pool", "legacy_base_pool"}
+
+    # ---- how pools are found
+
+    def check(self, name: str, dex: DexSettings) -> None:
+        """Check the tables of base pools."""
+        super().check(name, dex)
+        tables(StableIdentity, name, "base_pools", dex.base_pools)
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  the list decides
+        """Decode the factory's event, which does not say the pool."""
+        return list_grew(log)
+
+    def lists(self, dex: DexSettings) -> bool:  # noqa: ARG002  every DEX of this protocol does
+        """Return True."""
+        return True
+
+    def listed(self, dex: DexSettings, first: int) -> Reads[Listing]:
+        """Read the factory's metapools, and what each stands on.
+
+        A base pool that is neither the factory's own nor in the settings stays unknown: such a
+        metapool swaps its two coins only.
+        """
+        factory = Address(dex.factory or "")
+        listed = yield from read_list(factory, first)
+        metas = [p.pool for p in listed if p.is_meta]
+        bases = yield from read_base_pools(factory, metas)
+        answers = yield [ReadCall(factory, with_address(GET_N_COINS, base)) for base in bases]
+        older = {
+            i.address: i for i in tables(StableIdentity, dex.protocol, "base_pools", dex.base_pools)
+        }
+        found = []
+        for pool, base, answer in zip(metas, bases, answers, strict=True):
+            is_own = answered_words(answer, 1, "get_n_coins(pool)")[0] > 0
+            identity = CurveMetaNgIdentity(
+                pool, factory, factory if is_own else None, older.get(base)
+            )
+            found.append(Announcement(pool, pool, identity=identity))
+        return Listing(tuple(found), first + len(listed))
+
+    def watched(self, state: CurveMetaNgState) -> tuple[Address, ...]:
+        """Return the base pool."""
+        base = state.base_pool or state.legacy_base_pool
+        return () if base is None else (base.address,)
+
+    def tokens_of(self, state: CurveMetaNgState) -> tuple[Address, ...]:
+        """Return both coins, the second the base pool's token, and the base pool's coins."""
+        return (*state.coins, *state.underlying[1:])
+
+    def trades(self, state: CurveMetaNgState, token0: Address, token1: Address) -> bool:
+        """Return whether one is the metapool's own coin: the others trade in the base pool."""
+        del self
+        return state.coins[0] in (token0, token1)
+
+    def holdings(self, state: CurveMetaNgState) -> tuple[tuple[Address, float], ...]:
+        """Return the balances of its own two coins."""
+        return tuple(zip(state.coins, map(float, state.balances), strict=True))
+
+    def funded(self, state: CurveMetaNgState) -> bool:
+        """Return whether both coins are there."""
+        return all(state.balances)
+
+    # ---- the state of a pool
 
     def reads(self, identity: CurveMetaNgIdentity) -> Reads[CurveMetaNgState]:
         """Read the metapool, then its base pool; one of an older kind stays unknown."""

@@ -17,6 +17,8 @@ from msgspec import Struct
 from searcher.domain.events import Log
 from searcher.domain.settings import Settings
 from searcher.domain.units import Address
+from searcher.market.announcing import AnnouncedPools
+from searcher.market.curve_factories import PLAIN_POOL_DEPLOYED_NG, list_grew, read_list
 from searcher.market.curve_ng import (
     TOPICS,
     VOLATILE,
@@ -28,7 +30,8 @@ from searcher.market.curve_ng import (
     refreshed,
 )
 from searcher.market.memo import Memo
-from searcher.market.protocol import Protocol, Quote, QuoteBlock, Reads
+from searcher.market.protocol import Announcement, Listing, Quote, QuoteBlock, Reads
+from searcher.market.settings import DexSettings
 from searcher.market.stableswap import accepts
 from searcher.market.tokens import places
 
@@ -44,7 +47,7 @@ class CurveNgIdentity(Struct, frozen=True):
     factory: Address | None = None
 
 
-class CurveStableNg(Protocol[CurveNgState]):
+class CurveStableNg(AnnouncedPools[CurveNgState]):
     """Plain StableSwap-NG pools, with rate oracles, rebasing tokens and vault shares."""
 
     class Config(Settings):
@@ -52,8 +55,45 @@ class CurveStableNg(Protocol[CurveNgState]):
 
     State = CurveNgState
     Identity = CurveNgIdentity
+    created_topics = frozenset({PLAIN_POOL_DEPLOYED_NG})
+    usual_gas = 180_000
     topics = TOPICS
     volatile = VOLATILE
+
+    # ---- how pools are found
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  the list decides
+        """Decode the factory's event, which does not say the pool."""
+        return list_grew(log)
+
+    def lists(self, dex: DexSettings) -> bool:  # noqa: ARG002  every DEX of this protocol does
+        """Return True."""
+        return True
+
+    def listed(self, dex: DexSettings, first: int) -> Reads[Listing]:
+        """Read the factory's plain pools."""
+        factory = Address(dex.factory or "")
+        listed = yield from read_list(factory, first)
+        found = tuple(
+            Announcement(p.pool, p.pool, identity=CurveNgIdentity(p.pool, factory))
+            for p in listed
+            if not p.is_meta
+        )
+        return Listing(found, first + len(listed))
+
+    def tokens_of(self, state: CurveNgState) -> tuple[Address, ...]:
+        """Return the coins."""
+        return state.coins
+
+    def holdings(self, state: CurveNgState) -> tuple[tuple[Address, float], ...]:
+        """Return the balances."""
+        return tuple(zip(state.coins, map(float, state.balances), strict=True))
+
+    def funded(self, state: CurveNgState) -> bool:
+        """Return whether every coin is there."""
+        return all(state.balances)
+
+    # ---- the state of a pool
 
     def __init__(self, config: Settings) -> None:
         super().__init__(config)

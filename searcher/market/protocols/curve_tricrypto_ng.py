@@ -25,6 +25,9 @@ from searcher.market.curve_crypto import (
 )
 from searcher.market.protocol import ReadCall, Reads, UnreadablePool
 
+TRICRYPTO_POOL_DEPLOYED: Final = (
+    "0xa307f5d0802489baddec443058a63ce115756de9020e2b07d3e2cd2f21269e2a"
+)
 _LIQUIDITY: Final = frozenset(
     {
         "0xe1b60455bd9e33720b547f60e4e0cfbf1252d0f2ee0147d53029945f39fe3c1a",  # AddLiquidity
@@ -87,6 +90,9 @@ class CurveTricryptoNg(CurveCrypto[CurveTricryptoState]):
     State = CurveTricryptoState
     topics = CurveCrypto.topics | _LIQUIDITY
     coins = 3
+    created_topics = frozenset({TRICRYPTO_POOL_DEPLOYED})
+    coins_at = 4
+    usual_gas = 300_000
 
     def reads(self, identity: CurveCryptoIdentity) -> Reads[CurveTricryptoState]:
         """Read the pool."""

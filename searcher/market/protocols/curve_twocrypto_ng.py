@@ -29,6 +29,9 @@ from searcher.market.curve_crypto import (
 from searcher.market.decoding import words
 from searcher.market.protocol import ReadCall, Reads, UnreadablePool
 
+TWOCRYPTO_POOL_DEPLOYED: Final = (
+    "0x8152a3037e3dc54154ad0d2cadb1cf7e1d1b9e2b625faa3dfb4fe03d609102ca"
+)
 SET_PERIPHERY: Final = "0x567da2faedc99f951794c7dc379b4906dcdd1d016fedb16916d1e9623901f216"
 _LIQUIDITY: Final = frozenset(
     {
@@ -118,6 +121,9 @@ class CurveTwocryptoNg(CurveCrypto[CurveTwocryptoState]):
     State = CurveTwocryptoState
     topics = CurveCrypto.topics | _LIQUIDITY | {SET_PERIPHERY}
     coins = 2
+    created_topics = frozenset({TWOCRYPTO_POOL_DEPLOYED})
+    coins_at = 3
+    usual_gas = 240_000
 
     def reads(self, identity: CurveCryptoIdentity) -> Reads[CurveTwocryptoState]:
         """Read the pool, then the version of its maths."""

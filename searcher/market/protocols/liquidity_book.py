@@ -9,10 +9,11 @@ to the active bin, which logs do not carry: those four fields are read for each 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -32,18 +33,22 @@ from searcher.kernels.reference.liquidity_book import (
 )
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words, pack
+from searcher.market.announcing import AnnouncedPools, pool_address, tokens_of_words
 from searcher.market.contract_values import answered_words, uint256
-from searcher.market.decoding import MalformedLog, address_of, unsigned, words
+from searcher.market.decoding import MalformedLog, address_of, topic_word, unsigned, words
 from searcher.market.protocol import (
-    Protocol,
+    Announcement,
+    Known,
     Quote,
     QuoteBlock,
     ReadCall,
     Reads,
     UnreadablePool,
 )
+from searcher.market.settings import DexSettings
 from searcher.market.tokens import places
 
+LB_PAIR_CREATED: Final = "0x2c8d104b27c6b7f4492017a6f5cf3803043688934ebcaa6a03540beeaf976aff"
 SWAP: Final = "0xad7d6f97abf51ce18e17a38f4d70e975be9c0708474987bb3e26ad21bd93ca70"
 DEPOSITED_TO_BINS: Final = "0x87f1f9dcf5e8089a3e00811b6a008d8f30293a3da878cb1fe8c90ca376402f8a"
 WITHDRAWN_FROM_BINS: Final = "0xa32e146844d6144a22e94c586715a1317d58a8aa3581ec33d040113ddcb24350"
@@ -199,7 +204,7 @@ class LiquidityBookIdentity(Struct, frozen=True):
     pool: Address
 
 
-class LiquidityBook(Protocol[LiquidityBookState]):
+class LiquidityBook(AnnouncedPools[LiquidityBookState]):
     """Pairs of bins, followed bin by bin."""
 
     class Config(Settings):
@@ -215,6 +220,9 @@ class LiquidityBook(Protocol[LiquidityBookState]):
 
     State = LiquidityBookState
     Identity = LiquidityBookIdentity
+    created_topics = frozenset({LB_PAIR_CREATED})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({LB_PAIR_CREATED: 1})
+    usual_gas = 130_000
     topics = frozenset(
         {
             SWAP,
@@ -230,6 +238,36 @@ class LiquidityBook(Protocol[LiquidityBookState]):
     volatile = frozenset(VARIABLE)
 
     config: Config
+
+    # ---- how pairs are found
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  one factory, one DEX
+        """Decode LBPairCreated(address idx, address idx, uint256 idx binStep, address, uint256)."""
+        pair, _ = words(log, topics=4, data=2)
+        address = pool_address(pair)
+        tokens = tokens_of_words(topic_word(log, 1), topic_word(log, 2))
+        return Announcement(address, address, tokens)
+
+    def identity(self, pool: Known) -> LiquidityBookIdentity:
+        """Return the pair's address."""
+        return LiquidityBookIdentity(pool.address)
+
+    def tokens_of(self, state: LiquidityBookState) -> tuple[Address, ...]:
+        """Return both tokens."""
+        return state.token_x, state.token_y
+
+    def holdings(self, state: LiquidityBookState) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all bins."""
+        return (
+            (state.token_x, float(sum(b.reserve_x for b in state.bins))),
+            (state.token_y, float(sum(b.reserve_y for b in state.bins))),
+        )
+
+    def funded(self, state: LiquidityBookState) -> bool:
+        """Return whether a bin holds anything."""
+        return any(b.reserve_x or b.reserve_y for b in state.bins)
+
+    # ---- the state of a pair
 
     def reads(self, identity: LiquidityBookIdentity) -> Reads[LiquidityBookState]:
         """Read parameters and hooks, then every bin from the active one outwards."""

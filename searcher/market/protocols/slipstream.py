@@ -10,7 +10,8 @@ Liquidity that is staked in a gauge swaps like any other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from searcher.domain.events import Log
 from searcher.kernels import memory as layout
@@ -44,6 +45,7 @@ class Slipstream(ConcentratedPools):
         """What a swap costs (estimates), and how far tables reach."""
 
     created_topics = frozenset({POOL_CREATED})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({POOL_CREATED: 1})
     topics = frozenset({INITIALIZE, MINT, BURN, SWAP})
     volatile = frozenset({"fee"})
     swap_topic = SWAP

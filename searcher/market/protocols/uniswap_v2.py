@@ -14,7 +14,6 @@ from typing import ClassVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from searcher.domain.errors import Misconfigured
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
@@ -32,6 +31,7 @@ from searcher.market.protocol import (
     Announcement,
     Answer,
     FollowedProtocol,
+    Known,
     Pool,
     Quote,
     QuoteBlock,
@@ -100,6 +100,8 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
     kind = PRODUCT
     curve = CurveKind.CONSTANT_PRODUCT
     created_topics = frozenset({PAIR_CREATED})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({PAIR_CREATED: 1})
+    needs = ("factory", "fee_pips")
     topics = frozenset({SYNC})
     hot: ClassVar[Mapping[str, int]] = MappingProxyType({SYNC: SYNC_CODE})
 
@@ -168,21 +170,14 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
 
     # ---- what the market asks
 
-    def check(self, name: str, dex: DexSettings) -> None:
-        """Demand the fee: pairs do not say it."""
-        if dex.fee_pips is None:
-            raise Misconfigured(
-                f"dexes.{name}.fee_pips is missing: write the fee of its pairs, 3000 for Uniswap V2"
-            )
-
     def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  the log names no DEX
         """Decode PairCreated(address indexed, address indexed, address, uint256)."""
         word, _ = words(log, topics=3, data=2)
         pair, fee_pips = address_of(word), dex.fee_pips or 0
         tokens = address_of(topic_word(log, 1)), address_of(topic_word(log, 2))
-        return Announcement(pair, pair, tokens, fee_pips, 0, UniswapV2Identity(pair, fee_pips))
+        return Announcement(pair, pair, tokens, fee_pips)
 
-    def identity(self, pool: Pool) -> UniswapV2Identity:
+    def identity(self, pool: Known) -> UniswapV2Identity:
         """Return the pair's address and fee."""
         return UniswapV2Identity(pool.address, pool.fee_pips)
 
@@ -213,6 +208,10 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
     def swap_gas(self, quote: Quote) -> int:  # noqa: ARG002  every swap of a pair costs the same
         """Return the configured estimate."""
         return self.config.swap_gas
+
+    def holdings(self, state: UniswapV2State) -> tuple[tuple[Address, float], ...]:
+        """Return the reserves."""
+        return (state.token0, float(state.reserve0)), (state.token1, float(state.reserve1))
 
     def funded(self, state: UniswapV2State) -> bool:
         """Return whether both reserves are there."""

@@ -5,6 +5,10 @@ Sources: UniswapV3Factory (PoolCreated), UniswapV3Pool and TickBitmap of v3-core
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
 from searcher.kernels.log_batches import SWAP_V3
 from searcher.market.concentrated_pools import (
     BURN,
@@ -26,6 +30,7 @@ class UniswapV3(LensPools):
         """What a swap costs (estimates), how far tables reach, how pools are read."""
 
     created_topics = frozenset({POOL_CREATED})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({POOL_CREATED: 1})
     topics = frozenset({INITIALIZE, MINT, BURN, SWAP})
     swap_topic = SWAP
     hot = hot_events(SWAP, SWAP_V3)

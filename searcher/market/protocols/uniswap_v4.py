@@ -7,9 +7,10 @@ whose hooks are told of swaps, or whose fee is dynamic, is somebody else's code:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from types import MappingProxyType
+from typing import ClassVar, Final
 
 from msgspec import Struct
 
@@ -21,21 +22,27 @@ from searcher.kernels.reference.uniswap_v4 import DYNAMIC_FEE, MAX_PROTOCOL_FEE
 from searcher.kernels.refusal import Status, SwapRefused
 from searcher.kernels.uniswap_v4 import exact_in, exact_out, swap_fee
 from searcher.market import concentrated_state as concentrated
+from searcher.market.announcing import AnnouncedPools, tokens_of_words
 from searcher.market.decoding import (
     MalformedLog,
+    address_of,
     signed,
+    topic_word,
     unsigned,
     words,
 )
 from searcher.market.protocol import (
+    Announcement,
     Answer,
-    Protocol,
+    NotTaken,
+    Pool,
     Quote,
     QuoteBlock,
     ReadCall,
     Reads,
     UnreadablePool,
 )
+from searcher.market.settings import DexSettings
 from searcher.market.ticks import Tick, TickBook
 from searcher.market.tokens import places
 
@@ -100,7 +107,7 @@ class UniswapV4Identity(Struct, frozen=True):
         _check_key(self)
 
 
-class UniswapV4(Protocol[UniswapV4State]):
+class UniswapV4(AnnouncedPools[UniswapV4State]):
     """Pools without hooks that touch swaps, kept from the manager's events."""
 
     class Config(Settings):
@@ -108,7 +115,72 @@ class UniswapV4(Protocol[UniswapV4State]):
 
     State = UniswapV4State
     Identity = UniswapV4Identity
+    created_topics = frozenset({INITIALIZE})
+    token_topics: ClassVar[Mapping[str, int]] = MappingProxyType({INITIALIZE: 2})
+    usual_gas = 120_000
     topics = frozenset({INITIALIZE, SWAP, MODIFY_LIQUIDITY, PROTOCOL_FEE})
+
+    # ---- how pools are found and told apart
+
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  one manager, one DEX
+        """Decode Initialize; the hash of the key it names must be the id.
+
+        Initialize(bytes32 idx, address idx, address idx, uint24, int24, address, uint160, int24).
+        """
+        fee, spacing, hooks, _, _ = words(log, topics=4, data=5)
+        currency0, currency1 = tokens = tokens_of_words(topic_word(log, 2), topic_word(log, 3))
+        try:
+            key = UniswapV4Identity(
+                manager=log.address,
+                currency0=currency0,
+                currency1=currency1,
+                fee=unsigned(fee, 24),
+                tick_spacing=signed(spacing, 24),
+                hooks=address_of(hooks),
+            )
+        except ValueError as error:
+            raise MalformedLog(f"a key that no pool has: {error}") from error
+        if log.topics[1] != pool_id(key):
+            raise MalformedLog("an id that is not the hash of its key")
+        if int(key.hooks, 16) & TOLD_OF_SWAPS:
+            raise NotTaken("hooks are told of its swaps")
+        if key.fee == DYNAMIC_FEE:
+            raise NotTaken("hooks set its fee")
+        return Announcement(
+            f"{log.address}/{log.topics[1]}", log.address, tokens, key.fee, key.tick_spacing, key
+        )
+
+    def pool_key(self, log: Log) -> str:
+        """Return the manager and the pool's id: every event about a pool has it first."""
+        return f"{log.address}/{log.topics[1]}" if len(log.topics) > 1 else log.address
+
+    def new(self, pool: Pool) -> UniswapV4State:
+        """Return a pool without a price: Initialize, which announces it, is applied to it too."""
+        key: UniswapV4Identity = self.identity(pool)
+        return UniswapV4State(
+            currency0=key.currency0,
+            currency1=key.currency1,
+            fee=key.fee,
+            tick_spacing=key.tick_spacing,
+            hooks=key.hooks,
+            sqrt_price_x96=0,
+            tick=0,
+            liquidity=0,
+        )
+
+    def tokens_of(self, state: UniswapV4State) -> tuple[Address, ...]:
+        """Return the currencies; ether is the zero address."""
+        return state.currency0, state.currency1
+
+    def holdings(self, state: UniswapV4State) -> tuple[tuple[Address, float], ...]:
+        """Return what lies in all ranges."""
+        return concentrated.concentrated_holdings(state, state.currency0, state.currency1)
+
+    def funded(self, state: UniswapV4State) -> bool:
+        """Return whether there is a price and liquidity somewhere."""
+        return bool(state.sqrt_price_x96 and state.ticks)
+
+    # ---- the state of a pool
 
     def reads(self, identity: UniswapV4Identity) -> Reads[UniswapV4State]:
         """Read slot0, liquidity, the tick bitmap and each tick from the manager's storage."""

@@ -39,7 +39,7 @@ class Layout(Generic[C]):
     """Which settings class each file has, and how the validated files become one configuration.
 
     Attributes:
-        main: of the main file; has `chains` and `strategies` (lists of files) and `risk` (one).
+        main: of the main file; it names the files of each folder of `overrides.SCOPES`.
         files: the declared type of the files in each folder of `overrides.SCOPES`.
         names: per folder, the keys whose value names a plug-in, and the plug-in's folder.
         compose: makes the configuration from the folder, the main settings and the files' settings.
@@ -167,8 +167,9 @@ class _Loading(Generic[C]):
         The raw data is read, so that a fault elsewhere in the main file hides none in the others.
         """
         data = self._documents[()].data
-        for folder in SCOPES if () in self._checks else ():
-            field = self._layout.main.model_fields[folder]
+        fields = self._layout.main.model_fields
+        for folder in (f for f in SCOPES if f in fields) if () in self._checks else ():
+            field = fields[folder]
             names = data.get(
                 folder, field.get_default(call_default_factory=True, validated_data={})
             )

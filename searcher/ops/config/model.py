@@ -1,6 +1,7 @@
 """The whole configuration, composed of the settings classes of the stages.
 
 `config/searcher.toml` is `MainSettings`; `config/chains/<name>.toml` is `ChainSettings`;
+`config/protocols/<name>.toml` is `ProtocolSettings`: the DEXes of the protocol it is called after;
 `config/strategies/<name>.toml` is the `Config` of the strategy it is called after (or names with
 `plugin`); `config/risk/<name>.toml` is `RiskSettings`. A stage adds a key in its own settings class
 and nothing here changes; a new table is one line.
@@ -17,13 +18,14 @@ from typing import Annotated, Any, Final
 from searcher.chains.settings import ChainRules, NodeSettings
 from searcher.domain.errors import Misconfigured
 from searcher.domain.plan import Mode
-from searcher.domain.registry import did_you_mean
+from searcher.domain.registry import Registry, did_you_mean
 from searcher.domain.settings import Settings, knob
 from searcher.executor.settings import ExecutorSettings
 from searcher.market.settings import (
     DexSettings,
     DiscoverySettings,
     FollowingSettings,
+    ProtocolSettings,
     SnapshotSettings,
     TokenSettings,
     TripwireSettings,
@@ -52,6 +54,7 @@ Store = Annotated[
 ]
 
 
+_PROTOCOLS: Final = Registry("searcher.market.protocols", object)
 _TOKEN_LISTS: Final = ("start_tokens", "tokens_allowed", "tokens_denied", "amounts")
 """Keys of strategies that hold names of tokens; those that take addresses too begin with 0x."""
 
@@ -61,6 +64,9 @@ class MainSettings(Settings):
 
     mode: Mode = knob(Mode.OBSERVE, why="how far a plan may go; live also wants the flag --live")
     chains: tuple[str, ...] = knob(why="files of chains/ to follow, by name", min_length=1)
+    protocols: tuple[str, ...] = knob(
+        (), why="files of protocols/ whose DEXes are followed on those chains, by name"
+    )
     strategies: tuple[str, ...] = knob(why="files of strategies/ to run, by name", min_length=1)
     risk: str = knob("default", why="file of risk/ that limits them, by name")
     ledger: Store = knob(why="where everything that happened is kept")
@@ -84,7 +90,9 @@ class ChainSettings(Settings):
     chain: ChainRules = knob(why="the chain")
     node: NodeSettings = knob(why="the node that serves it")
     tokens: dict[str, TokenSettings] = knob(why="tokens by the names that other keys use")
-    dexes: dict[str, DexSettings] = knob(why="deployments whose pools are searched, by name")
+    dexes: dict[str, DexSettings] = knob(
+        {}, why="deployments whose pools are searched beside those of protocols/, by name"
+    )
     discovery: DiscoverySettings = knob(DiscoverySettings(), why="which of their pools are taken")
     following: FollowingSettings = knob(
         FollowingSettings(), why="how they are kept up with the chain"
@@ -106,12 +114,14 @@ class ChainSettings(Settings):
 class Config:
     """Everything that a process needs to know, valid as a whole.
 
-    `folder` holds the files; `strategies` are in the order of the main file.
+    `folder` holds the files; `strategies` are in the order of the main file. The DEXes of a chain
+    are those of its own file and those that `protocols` have for it.
     """
 
     folder: Path
     main: MainSettings
     chains: Mapping[str, ChainSettings]
+    protocols: Mapping[str, ProtocolSettings]
     strategies: Mapping[str, Plugged]
     risk: RiskSettings
 
@@ -120,10 +130,22 @@ def _compose(folder: Path, main: MainSettings, files: Mapping[Scope, Any]) -> Co
     return Config(
         folder=folder,
         main=main,
-        chains={name: files["chains", name] for name in main.chains},
+        chains={name: _with_dexes(name, main, files) for name in main.chains},
+        protocols={name: files["protocols", name] for name in main.protocols},
         strategies={name: files["strategies", name] for name in main.strategies},
         risk=files["risk", main.risk],
     )
+
+
+def _with_dexes(chain: str, main: MainSettings, files: Mapping[Scope, Any]) -> ChainSettings:
+    """Return a chain's settings with the DEXes that the protocols' files have for it."""
+    settings: ChainSettings = files["chains", chain]
+    dexes = {
+        name: DexSettings(protocol=protocol, **deployment.model_dump())
+        for protocol in main.protocols
+        for name, deployment in files["protocols", protocol].dexes.get(chain, {}).items()
+    }
+    return settings.model_copy(update={"dexes": {**dexes, **settings.dexes}})
 
 
 def _conflicts(config: Config) -> Iterator[Conflict]:
@@ -137,6 +159,7 @@ def _conflicts(config: Config) -> Iterator[Conflict]:
             yield Conflict(path, f"{other} has the same chain id", "give each chain its own")
         if config.main.mode is Mode.LIVE:
             yield from _live_conflicts(name, chain)
+    yield from _protocol_conflicts(config)
     for name, strategy in config.strategies.items():
         yield from _token_conflicts(name, strategy, config.chains)
 
@@ -150,6 +173,28 @@ def _chain_conflicts(name: str, settings: ChainSettings) -> Iterator[Conflict]:
         path = ("chains", name, "chain", "wrapped_native")
         what = f"there is no token {rules.wrapped_native!r} in [tokens]"
         yield Conflict(path, what, did_you_mean(rules.wrapped_native, settings.tokens))
+
+
+def _protocol_conflicts(config: Config) -> Iterator[Conflict]:
+    """A file is called after a protocol, a DEX has one name on its chain, and a chain has a DEX."""
+    known = _PROTOCOLS.names()
+    owners: dict[tuple[str, str], str] = {}
+    for protocol, settings in config.protocols.items():
+        if protocol not in known:
+            what = f"there is no protocol called {protocol!r}"
+            yield Conflict(("protocols", protocol), what, did_you_mean(protocol, known))
+        for chain, dexes in settings.dexes.items():
+            for name in dexes:
+                other = owners.setdefault((chain, name), protocol)
+                if other != protocol:
+                    path = ("protocols", protocol, "dexes", chain, name)
+                    what = f"{other}.toml has a DEX {name!r} on {chain} too"
+                    yield Conflict(path, what, "give each its own name")
+    for name, chain_settings in config.chains.items():
+        if not chain_settings.dexes and chain_settings.chain.name == name:
+            what = f"{name} has no DEX, here or in protocols/"
+            remedy = "list files of protocols/ under protocols, or write [dexes.NAME]"
+            yield Conflict(("chains", name, "dexes"), what, remedy)
 
 
 def _live_conflicts(name: str, settings: ChainSettings) -> Iterator[Conflict]:
@@ -185,7 +230,12 @@ def _token_conflicts(
 
 LAYOUT: Final[Layout[Config]] = Layout(
     main=MainSettings,
-    files={"chains": ChainSettings, "strategies": Strategy, "risk": RiskSettings},
+    files={
+        "chains": ChainSettings,
+        "protocols": ProtocolSettings,
+        "strategies": Strategy,
+        "risk": RiskSettings,
+    },
     names={
         "chains": {
             ("chain", "network"): "searcher.chains.networks",

@@ -19,7 +19,7 @@ from searcher.ops.config.problems import Origin, Problem, Source, dotted
 from searcher.ops.config.schema import holds_text, kind_at, known_keys
 
 VARIABLE_PREFIX = "SEARCHER__"
-SCOPES = ("chains", "strategies", "risk")
+SCOPES = ("chains", "protocols", "strategies", "risk")
 """The folders whose files are addressed by `<folder>.<file>.<key>`."""
 
 

@@ -129,6 +129,9 @@ class Basket(FollowedProtocol[BasketState]):
     def swap_gas(self, quote):
         return 100_000
 
+    def holdings(self, state):
+        return tuple(zip(state.tokens, map(float, state.balances), strict=True))
+
     def funded(self, state):
         return all(state.balances)
 

@@ -11,7 +11,7 @@ from searcher.domain.errors import InvariantBroken
 from searcher.domain.events import BlockApplied, BlockHeader, BlockRef, Log
 from searcher.kernels import memory as layout
 from searcher.kernels.log_batches import CAUSES, DATA_WORDS, TOPICS
-from searcher.market.protocol import Announcement
+from searcher.market.checkpoint import FoundPool
 from searcher.market.protocols.uniswap_v2 import SYNC
 from tests.unit.market.histories import Writer, data, followed, protocol_of
 from tests.unit.market.images import bytes_of
@@ -38,8 +38,8 @@ def market_with(names=NAMES):
     pools = {}
     for n, name in enumerate(names):
         where = address(0x100 + n)
-        said = Announcement(where, where, (WETH, DAI), 3000, 60, None)
-        number = market._intake.add(name, name, said, (WETH, DAI))
+        found = FoundPool(name, where, where, (WETH, DAI), 3000, 60, "")
+        number = market._intake.add(found, (WETH, DAI))
         pools[number] = Writer(protocol_of(name), where)
     market.head = GENESIS
     return market, pools

@@ -14,8 +14,9 @@ from searcher.domain.events import Log
 from searcher.domain.ports import TokenProof
 from searcher.kernels.curves import DEAD
 from searcher.market import concentrated
+from searcher.market.budget import BudgetSettings
+from searcher.market.checkpoint import FoundPool
 from searcher.market.market import Market
-from searcher.market.protocol import Announcement
 from searcher.market.protocols import uniswap_v2, uniswap_v3
 from searcher.market.settings import DexSettings, TokenSettings
 from tests.kernels.concentrated_pools import curve_of
@@ -112,7 +113,7 @@ async def test_an_unreachable_node_is_not_asked_for_less(world):
     world.call = call
     with pytest.raises(NodeUnreachable):
         await make_market().bootstrap(world, world.head)
-    assert world.requests == ["eth_getLogs x 1"]
+    assert world.requests == ["eth_getLogs x 1"] * BudgetSettings().attempts
 
 
 async def test_only_configured_tokens_are_followed_unless_told_otherwise(world):
@@ -127,7 +128,7 @@ async def test_only_configured_tokens_are_followed_unless_told_otherwise(world):
     world.create_v2("v2", DAI, UNNAMED, 5, 5)
     narrow.apply(world.seal())
     assert narrow.statistics().not_followed == {
-        "a token that is not configured": 1,
+        "a token that is not allowed": 1,
         "a log of a pool that is not followed": 1,
     }
 
@@ -230,10 +231,10 @@ same_fixture = settings(
 def copy_pools(market, other):
     """Give another market the pools of this one, with their states and tokens' proofs."""
     for number, pool in enumerate(market.pools):
-        said = Announcement(
-            pool.id, pool.address, pool.tokens, pool.fee_pips, pool.tick_spacing, None
+        found = FoundPool(
+            pool.dex, pool.id, pool.address, pool.tokens, pool.fee_pips, pool.tick_spacing, ""
         )
-        other._intake.add(pool.dex, pool.protocol, said, pool.tokens)
+        other._intake.add(found, pool.tokens)
         other._intake.take_state(number, market.state(number))
     other.head = market.head
     prove_all(other)
@@ -475,11 +476,7 @@ async def test_setting_aside_outlives_logs_and_rebuilds(world, market):
             "dexes.x.fee_pips has no meaning",
         ),
         ("x", DexSettings(protocol="uniswap_v33", factory=WETH), "did you mean 'uniswap_v3'"),
-        (
-            "x",
-            DexSettings(protocol="curve_stable", factory=WETH),
-            "'curve_stable', whose pools are quoted and not followed",
-        ),
+        ("x", DexSettings(protocol="uniswap_v3"), "dexes.x.factory is missing: write"),
         ("x", DEXES["v2"], "dexes.x.factory is that of v2 too"),
     ],
 )
@@ -513,3 +510,31 @@ async def test_many_pools_are_held(world):
 def test_token_settings_know_their_range():
     with pytest.raises(ValueError, match="less than or equal to 77"):
         TokenSettings(address=WETH, decimals=78)
+
+
+async def test_of_too_many_pools_the_deepest_are_followed_whenever_they_came(world):
+    shallow = [world.create_v2("v2", WETH, USDC, 10**18, 10**9) for _ in range(3)]
+    deep = world.create_v2("fork", WETH, USDC, 500 * 10**18, 10**12)
+    # Priced through USDC; a heap of WBTC against a little of it is not deep.
+    deeper = world.create_v2("v2", USDC, DAI, 9 * 10**12, 9 * 10**24)
+    heap = world.create_v2("v2", WETH, WBTC, 10**15, 10**30)
+    world.seal()
+    market = make_market(most_pools=6)
+    await market.bootstrap(world, world.head)
+    followed = {pool.id for pool in market.pools}
+    assert {deep, deeper} <= followed
+    assert not followed & {*shallow, heap}
+    (cause,) = market.statistics().not_followed
+    assert cause == "beyond most_pools"
+
+
+async def test_pools_with_little_liquidity_are_not_followed(world):
+    little = world.create_v2("v2", WETH, USDC, 10**16, 10**7)
+    enough = world.create_v2("v2", WETH, USDC, 10**19, 5 * 10**10)
+    world.seal()
+    market = make_market(least_liquidity_native=10.0)
+    await market.bootstrap(world, world.head)
+    followed = {pool.id for pool in market.pools}
+    assert enough in followed
+    assert little not in followed
+    assert market.statistics().not_followed["less than least_liquidity_native"] >= 1

@@ -81,6 +81,22 @@ class FakePool:
         return SPACINGS[self.fee_pips]
 
 
+class PatientClock:
+    """Time that passes only while somebody waits, and then at once."""
+
+    def __init__(self):
+        self.now_ns = 0
+
+    def monotonic_ns(self):
+        return self.now_ns
+
+    def wall_ns(self):
+        return self.now_ns
+
+    async def sleep(self, seconds):
+        self.now_ns += round(seconds * 1e9)
+
+
 def make_market(dexes=None, **discovery):
     """A market of the world's DEXes, or of others given as tables."""
     return Market(
@@ -89,6 +105,7 @@ def make_market(dexes=None, **discovery):
         tokens=TOKENS,
         dexes={name: DexSettings(**dex) for name, dex in dexes.items()} if dexes else DEXES,
         discovery=DiscoverySettings(**discovery),
+        clock=PatientClock(),
     )
 
 

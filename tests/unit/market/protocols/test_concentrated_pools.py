@@ -412,9 +412,9 @@ def test_announcements(v3, slipstream):
     (keyed_by_fee,), (keyed_by_spacing,) = v3.created_topics, slipstream.created_topics
     said = v3.announced("d", dex, log((keyed_by_fee, A, B, 500), 10, POOL))
     identity = ConcentratedPoolIdentity(POOL)
-    assert said == Announcement(POOL, POOL, (A, B), 500, 10, identity)
+    assert said == Announcement(POOL, POOL, (A, B), 500, 10)
     said = slipstream.announced("d", dex, log((keyed_by_spacing, A, B, 200), POOL))
-    assert said == Announcement(POOL, POOL, (A, B), UNKNOWN_FEE, 200, identity)
+    assert said == Announcement(POOL, POOL, (A, B), UNKNOWN_FEE, 200)
     assert v3.identity(Pool(POOL, POOL, "p", "d", (A, B), 500, 10)) == identity
     for bad in (
         log((keyed_by_fee, A, B, 1_000_000), 10, POOL),

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from searcher.domain.units import address
+from searcher.market.protocol import PROTOCOLS
 from searcher.ops.config import pages, report
 from searcher.ops.config.model import file_settings, load_config
 
 ROOT = Path(__file__).parents[4]
 CONFIG = ROOT / "config"
 CHAINS = sorted(path.stem for path in (CONFIG / "chains").glob("*.toml"))
+FILES = sorted(path.stem for path in (CONFIG / "protocols").glob("*.toml"))
+ADDRESSED = [f"chains/{name}.toml" for name in CHAINS] + [f"protocols/{p}.toml" for p in FILES]
 STRATEGIES = sorted(path.stem for path in (CONFIG / "strategies").glob("*.toml"))
 NODE_VARIABLE = re.compile(r'"env:(\w+_(HTTP|STREAM|RELAY)_URL)"')
 
@@ -72,19 +75,41 @@ def test_the_page_of_all_keys_is_current():
     assert page == report.reference(), "run: searcher config reference > docs/configuration.md"
 
 
-@pytest.mark.parametrize("chain", CHAINS)
-def test_addresses_have_a_checksum_and_a_source(chain: str):
-    for line in (CONFIG / "chains" / f"{chain}.toml").read_text().splitlines():
+@pytest.mark.parametrize("file", ADDRESSED)
+def test_addresses_have_a_checksum_and_a_source(file: str):
+    """Of Curve's own pools and implementations the head of the file names the source."""
+    text = (CONFIG / file).read_text()
+    for line in text.splitlines():
         match = re.search(r'"(0x[0-9a-fA-F]{40})"(.*)', line)
         if match and not line.startswith(("#", "coinbase")):
-            assert match[1] != match[1].lower(), line
+            assert re.search("[A-F]", match[1]) or match[1][2:].isdigit(), line
             assert address(match[1])
-            assert re.match(r" # \S", match[2]), line
+            sourced = re.match(r",? # \S", match[2]) or "npm @curvefi/api" in text.split("[", 1)[0]
+            assert sourced, line
 
 
 @pytest.mark.parametrize("chain", CHAINS)
 def test_no_address_stands_twice(chain: str):
-    data = read(f"chains/{chain}.toml")
-    for group, key in (("tokens", "address"), ("dexes", "factory")):
-        found = [table[key].lower() for table in data[group].values()]
-        assert len(found) == len(set(found))
+    settings = load_config(str(CONFIG), environ=node_variables(), chains=[chain]).config
+    tokens = [token.address for token in settings.chains[chain].tokens.values()]
+    assert len(tokens) == len(set(tokens))
+    # Curve's factories make plain pools and metapools, which are two protocols.
+    announcers = [
+        (dex.protocol, announcer)
+        for dex in settings.chains[chain].dexes.values()
+        for announcer in (dex.factory, *dex.factories)
+        if announcer
+    ]
+    assert len(announcers) == len(set(announcers))
+
+
+def test_every_protocol_has_its_file_listed():
+    assert sorted(read("searcher.toml")["protocols"]) == FILES
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_every_dex_says_what_its_protocol_needs(chain: str):
+    settings = load_config(str(CONFIG), environ=node_variables(), chains=[chain]).config
+    for name, dex in settings.chains[chain].dexes.items():
+        plugin = PROTOCOLS.load(dex.protocol)
+        plugin(plugin.Config()).check(name, dex)

@@ -134,3 +134,45 @@ def test_plug_ins_that_a_chain_names_must_exist(read: Callable[..., Loaded[Confi
         "did you mean 'uniswap_v3'?",
         "did you mean 'eth_simulate'?",
     }
+
+
+def test_dexes_come_from_the_protocols_and_the_chain(read: Callable[..., Loaded[Config]]):
+    flag = 'protocols=["uniswap_v3"]'
+    dexes = read(flag).config.chains["ethereum"].dexes
+    assert set(dexes) == {"uniswap_v3", "sushiswap_v3"}
+    assert {dex.protocol for dex in dexes.values()} == {"uniswap_v3"}
+    own = f'chains.ethereum.dexes.mine={{protocol="uniswap_v2", factory="0x{"0a" * 20}"}}'
+    assert set(read(flag, own).config.chains["ethereum"].dexes) == {*dexes, "mine"}
+    moved = f"protocols.uniswap_v3.dexes.ethereum.uniswap_v3.factory=0x{'0b' * 20}"
+    changed = read(flag, moved).config.chains["ethereum"].dexes["uniswap_v3"]
+    assert changed.factory == "0x" + "0b" * 20
+    assert read(flag, moved).fingerprint != read(flag).fingerprint
+
+
+def test_a_chain_without_a_dex_is_of_no_use(read: Callable[..., Loaded[Config]]):
+    (fault,) = faults(read, "protocols=[]")
+    assert fault.what == "ethereum has no DEX, here or in protocols/"
+
+
+def test_a_protocols_file_is_called_after_it(read: Callable[..., Loaded[Config]], folder: Path):
+    (fault,) = faults(read, 'protocols=["uniswap_v33"]')
+    assert fault.remedy == "did you mean 'uniswap_v3'?"
+    shutil.copy(folder / "protocols" / "pancake_v3.toml", folder / "protocols" / "cake.toml")
+    found = faults(read, 'protocols=["uniswap_v3", "cake"]')
+    assert [fault.what for fault in found] == ["there is no protocol called 'cake'"]
+
+
+def test_a_dex_has_one_name_on_its_chain(read: Callable[..., Loaded[Config]], folder: Path):
+    path = folder / "protocols" / "pancake_v3.toml"
+    path.write_text(path.read_text().replace("ethereum.pancakeswap_v3", "ethereum.uniswap_v3"))
+    (fault,) = faults(read, 'protocols=["uniswap_v3", "pancake_v3"]')
+    assert fault.what == "uniswap_v3.toml has a DEX 'uniswap_v3' on ethereum too"
+
+
+def test_what_a_protocols_file_cannot_have_is_refused(
+    read: Callable[..., Loaded[Config]], folder: Path
+):
+    path = folder / "protocols" / "uniswap_v3.toml"
+    path.write_text(path.read_text().replace("first_block", "first_blok"))
+    found = faults(read, 'protocols=["uniswap_v3"]')
+    assert {fault.remedy for fault in found} == {"did you mean 'first_block'?"}

@@ -138,3 +138,71 @@ contract BurnsAllGas is Sound {
         return true;
     }
 }
+
+/// Refuses to move more than a fifth of what its first holder had.
+contract LimitsTransfers is Sound {
+    uint256 immutable most;
+
+    constructor(address holder, uint256 amount) Sound(holder, amount) {
+        most = amount / 5;
+    }
+
+    function transfer(address to, uint256 amount) external override returns (bool) {
+        require(amount <= most, "too much at once");
+        move(msg.sender, to, amount, amount);
+        return true;
+    }
+}
+
+/// Goes to nobody with code but its pool.
+contract ShunsContracts is Sound {
+    address immutable pool;
+
+    constructor(address holder, uint256 amount) Sound(holder, amount) {
+        pool = holder;
+    }
+
+    function transfer(address to, uint256 amount) external override returns (bool) {
+        require(to == pool || to.code.length == 0, "no robots");
+        move(msg.sender, to, amount, amount);
+        return true;
+    }
+}
+
+/// Pays interest by the second: every balance grows.
+contract EarnsInterest is Sound {
+    uint256 immutable since = block.timestamp;
+
+    constructor(address holder, uint256 amount) Sound(holder, amount) {}
+
+    function balanceOf(address who) public view override returns (uint256) {
+        return balances[who] + balances[who] * (block.timestamp - since) / 365 days;
+    }
+}
+
+/// Rebases once an epoch of a day.
+contract RebasesDaily is Sound {
+    constructor(address holder, uint256 amount) Sound(holder, amount) {}
+
+    function balanceOf(address who) public view override returns (uint256) {
+        return balances[who] * (1000 + block.timestamp / 1 days) / 1000;
+    }
+}
+
+/// Rebases with every block.
+contract RebasesByBlock is Sound {
+    constructor(address holder, uint256 amount) Sound(holder, amount) {}
+
+    function balanceOf(address who) public view override returns (uint256) {
+        return balances[who] + block.number;
+    }
+}
+
+/// Can be stopped by its owner, and is.
+contract IsPaused is Sound {
+    constructor(address holder, uint256 amount) Sound(holder, amount) {}
+
+    function transfer(address, uint256) external pure override returns (bool) {
+        revert("Pausable: paused");
+    }
+}
