@@ -33,17 +33,17 @@ DECIMALS: Final = "0x313ce567"
 NOT_READ: Final = "volatile fields not read"
 _READ_AT_ONCE: Final = 4096
 """Pools whose states are Python objects at the same time, while they are read."""
-_ATTEMPTS: Final = 8
-"""Blocks in which a pool of unknown tokens is read again, before it is given up."""
+_PATIENCE_BLOCKS: Final = 8
+"""How long a pool of unknown tokens is read again, before it is given up."""
 
 
-class _Nameless(Struct):
-    """A pool that was announced without its tokens."""
+class _Nameless(Struct, frozen=True):
+    """A pool that was announced without its tokens, to be followed in a block or soon after."""
 
     dex: str
     protocol: str
     announcement: Announcement
-    attempts: int = 0
+    since: int
 
 
 class Intake:
@@ -154,7 +154,7 @@ class Intake:
                 if not again:
                     self.not_followed[f"{name}: a pool announced twice"] += 1
             elif not said.tokens:
-                self._wait_for(_Nameless(name, dex.protocol, said))
+                self._wait_for(_Nameless(name, dex.protocol, said, self._states.block.number))
                 self._journal.note(partial(self._forget_nameless, said.id))
             else:
                 self.add(name, dex.protocol, said, said.tokens)
@@ -344,14 +344,14 @@ class Intake:
 
     def _take_nameless(self, each: _Nameless, state: Any) -> None:
         """Take in a pool that was announced without its tokens, if it could be read."""
-        each.attempts += 1
-        if isinstance(state, str):
-            if each.attempts >= _ATTEMPTS:
-                del self._nameless[each.announcement.id]
-                self.not_followed[f"{each.dex}: unreadable"] += 1
+        unreadable = isinstance(state, str)
+        if unreadable and self._states.block.number < each.since + _PATIENCE_BLOCKS:
             return
         del self._nameless[each.announcement.id]
         self._journal.note(partial(self._wait_for, each))
+        if unreadable:
+            self.not_followed[f"{each.dex}: unreadable"] += 1
+            return
         tokens = self._protocol_of[each.protocol].tokens_of(state)
         try:
             number = self.add(each.dex, each.protocol, each.announcement, tokens)
