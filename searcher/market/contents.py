@@ -18,11 +18,11 @@ _HOW_NOT_WHICH: Final = {"log_range_blocks", "batch_calls", "rescan_blocks"}
 """Settings of discovery that change how pools are looked for, and not which are found."""
 
 
-class Nameless(Struct):
-    """A pool that was announced without its tokens, and how often it was read in vain."""
+class Nameless(Struct, frozen=True):
+    """A pool that was announced without its tokens, `since` a block, and is to be read."""
 
     found: FoundPool
-    attempts: int = 0
+    since: int
 
 
 class Contents(Struct, frozen=True):

@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Any, Final
 
 import structlog
-from msgspec.structs import replace
 
 from searcher.domain.errors import Rejected, Retryable
 from searcher.domain.events import BlockRef, Log
@@ -45,8 +44,8 @@ NOT_READ: Final = "volatile fields not read"
 NOT_THERE_YET: Final = "not read yet"
 _READ_AT_ONCE: Final = 4096
 """Pools whose states are Python objects at the same time, while they are read."""
-_ATTEMPTS: Final = 8
-"""Blocks in which a pool of unknown tokens is read again, before it is given up."""
+_PATIENCE_BLOCKS: Final = 8
+"""How long a pool of unknown tokens is read again, before it is given up."""
 
 
 class Intake:
@@ -215,7 +214,7 @@ class Intake:
             if not again:
                 self.not_followed[f"{found.dex}: a pool announced twice"] += 1
         elif not found.tokens:
-            self._wait_for(Nameless(found))
+            self._wait_for(Nameless(found, self._states.block.number))
             self._journal.note(partial(self._forget_nameless, found.id))
         else:
             try:
@@ -367,8 +366,8 @@ class Intake:
         return self._finder.listed
 
     def nameless(self) -> list[Nameless]:
-        """Return copies of the pools that were announced without their tokens."""
-        return [replace(each) for each in self._nameless.values()]
+        """Return the pools that were announced without their tokens."""
+        return list(self._nameless.values())
 
     def resume(self, contents: Contents) -> None:
         """Wait for what another market waited for, which held the same pools.
@@ -493,14 +492,14 @@ class Intake:
     def _take_nameless(self, each: Nameless, state: Any) -> None:
         """Take in a pool that was announced without its tokens, if it could be read."""
         found = each.found
-        each.attempts += 1
-        if isinstance(state, str):
-            if each.attempts >= _ATTEMPTS:
-                del self._nameless[found.id]
-                self.not_followed[f"{found.dex}: unreadable"] += 1
+        unreadable = isinstance(state, str)
+        if unreadable and self._states.block.number < each.since + _PATIENCE_BLOCKS:
             return
         del self._nameless[found.id]
         self._journal.note(partial(self._wait_for, each))
+        if unreadable:
+            self.not_followed[f"{found.dex}: unreadable"] += 1
+            return
         tokens = self._protocol_for(found).tokens_of(state)
         try:
             number = self.add(found, tokens)

@@ -64,6 +64,10 @@ class Snapshotted(Protocol):
     def configuration(self) -> str:
         """Return a digest of what decides which pools are followed, and how they are drawn."""
 
+    @property
+    def leaves_open(self) -> bool:
+        """Whether something was announced that only reads complete: no contents tell of that."""
+
     def contents(self) -> Contents:
         """Return what it holds beside its arrays, in containers of the caller's own."""
 
