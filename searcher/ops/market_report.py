@@ -113,7 +113,7 @@ def show_paths(found: PathsRecord) -> None:
     if found.paths:
         console.print(table)
     else:
-        console.print(f"no path leads to {label(end)}")
+        console.print(f"no path gives any {label(end)}")
     if found.refused:
         console.print(f"{found.refused} more looked as good, and a pool would refuse the amount")
 
@@ -127,6 +127,11 @@ def show_snapshot(found: SnapshotReport) -> None:
         f" {found.block.hash}, {ago(found.age_s)} ago"
     )
     console.print("whole, and of this configuration")
+
+
+def source_line(chain: str, block: int, age_s: int) -> str:
+    """Return what is said beside a result that no node was asked for."""
+    return f"{chain} as of block {block:,}, {ago(age_s)} ago, from its snapshot\n"
 
 
 # ---- values
@@ -158,7 +163,7 @@ def native(wei: int | None) -> str:
     if wei is None:
         return "unknown"
     whole = wei / WEI_PER_NATIVE
-    return f"{whole:,.0f}" if whole >= 1_000 else f"{whole:.4g}"
+    return f"{whole:,.0f}" if round(whole) >= 1_000 else f"{whole:.4g}"
 
 
 def amount(units: int, token: TokenName) -> str:

@@ -42,13 +42,14 @@ class SnapshotReport(Struct, frozen=True):
 class OpenMarket(NamedTuple):
     """A chain's market with all that it holds.
 
-    `snapshot` is the file that it was taken from, None where the node was asked; `rpc` is that
-    node.
+    `timestamp` is that of its head, in seconds. `snapshot` is the file that it was taken from, None
+    where the node was asked; `rpc` is that node.
     """
 
     settings: ChainSettings
     market: Market
     snapshots: Snapshots
+    timestamp: int
     snapshot: Path | None
     rpc: RpcClient | None
 
@@ -72,12 +73,19 @@ async def opened(settings: ChainSettings, clock: Clock, *, live: bool) -> AsyncI
     market = market_of(settings)
     snapshots = snapshots_of(settings, market, clock)
     if not live:
-        yield OpenMarket(settings, market, snapshots, _restored(snapshots), None)
+        path, timestamp = _restored(snapshots)
+        yield OpenMarket(settings, market, snapshots, timestamp, path, None)
         return
     async with client_of(settings.node) as rpc:
         await check_chain(rpc, settings.chain.chain_id)
-        await _stand_on_head(settings, market, snapshots, rpc, clock)
-        yield OpenMarket(settings, market, snapshots, None, rpc)
+        header = await _head(rpc)
+        if await WarmStart(market, snapshots, rpc, clock).stand_on(header) is None:
+            await market.bootstrap(rpc, header.ref, timestamp=header.timestamp)
+        unproven = market.unproven()
+        if unproven:
+            prover = SimulatedTokenProver(simulator_of(settings, rpc, clock), rpc)
+            market.mark_proven(await prover.prove(unproven, header.ref))
+        yield OpenMarket(settings, market, snapshots, header.timestamp, None, rpc)
 
 
 def newest(snapshots: Snapshots) -> Path:
@@ -141,30 +149,15 @@ def _report(snapshots: Snapshots, path: Path, clock: Clock, *, new: bool) -> Sna
     )
 
 
-def _restored(snapshots: Snapshots) -> Path:
+def _restored(snapshots: Snapshots) -> tuple[Path, int]:
     refusals = []
     newest(snapshots)
     for path in snapshots.stored():
         try:
-            snapshots.restore_unconnected(path)
+            return path, snapshots.restore_unconnected(path).timestamp
         except SnapshotRefused as refusal:
             refusals.append(str(refusal))
-        else:
-            return path
     raise NotReady(f"{'; '.join(refusals)}: {_ANOTHER}, or ask the node with --live")
-
-
-async def _stand_on_head(
-    settings: ChainSettings, market: Market, snapshots: Snapshots, rpc: RpcClient, clock: Clock
-) -> None:
-    header = await _head(rpc)
-    delta = await WarmStart(market, snapshots, rpc, clock).stand_on(header)
-    if delta is None:
-        await market.bootstrap(rpc, header.ref, timestamp=header.timestamp)
-    unproven = market.unproven()
-    if unproven:
-        prover = SimulatedTokenProver(simulator_of(settings, rpc, clock), rpc)
-        market.mark_proven(await prover.prove(unproven, header.ref))
 
 
 async def _head(rpc: RpcClient) -> BlockHeader:

@@ -140,8 +140,9 @@ class PoolDetail(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """The deepest pools of a choice, and how many there are in it."""
+    """The deepest pools of a choice behind a block, and how many there are in it."""
 
+    block: BlockRef
     chosen: int
     pools: tuple[PoolRecord, ...]
 
@@ -284,7 +285,7 @@ class MarketView:
         depths = {number: self._depth_wei(number) for number in chosen}
         chosen.sort(key=lambda number: (-(depths[number] or 0.0), number))
         records = [self._record(number, depths[number]) for number in chosen[:limit]]
-        return Listing(len(chosen), tuple(records))
+        return Listing(self.head, len(chosen), tuple(records))
 
     def _chosen(self, choice: Choice) -> Iterator[int]:
         pools = self.market.pools
@@ -334,7 +335,7 @@ class MarketView:
         )
 
     def state_file(self, number: int) -> dict[str, Any]:
-        """Return a pool's state as `searcher quote --state` reads it.
+        """Return a pool's state as `searcher quote --state` reads it, for `ops.exact_json`.
 
         Raises:
             NotReady: it was not read yet.

@@ -70,7 +70,7 @@ def status(
         else:
             market_report.show_status(found)
 
-    _with_market(chain, config, look, live=live)
+    _with_market(chain, config, look, live=live, itself=True)
 
 
 @app.command
@@ -124,19 +124,17 @@ def pool(
     json: AsJson = False,
 ) -> None:
     """Show everything of one pool."""
-    import orjson
-
     from searcher.domain.codec import to_record
-    from searcher.ops import market_report
+    from searcher.ops import exact_json, market_report
 
     async def look(opened: OpenMarket) -> None:
         view = _view(opened)
         number = view.number(pool_id)
         if state:
-            _print(orjson.dumps(view.state_file(number), option=orjson.OPT_INDENT_2))
+            _print(exact_json.dumps(view.state_file(number), pretty=True))
         elif json:
             held = view.state_file(number) if opened.market.state(number) is not None else None
-            _print(orjson.dumps({**to_record(view.detail(number)), "quote": held}))
+            _print(exact_json.dumps({**to_record(view.detail(number)), "quote": held}))
         else:
             market_report.show_pool(view.detail(number))
 
@@ -227,16 +225,24 @@ def _with_market(
     look: Callable[[OpenMarket], Awaitable[None]],
     *,
     live: bool,
+    itself: bool = False,
 ) -> None:
+    """Open the market and look at it; without `itself` its age is said beside the result."""
     import asyncio
 
     from searcher.domain.clock import SystemClock
-    from searcher.ops.market_source import opened
+    from searcher.ops.market_report import source_line
+    from searcher.ops.market_source import opened, wall_s
 
-    settings = _settings(chain, config, live=live)
+    settings, clock = _settings(chain, config, live=live), SystemClock()
 
     async def run() -> None:
-        async with opened(settings, SystemClock(), live=live) as market:
+        async with opened(settings, clock, live=live) as market:
+            if not (live or itself):
+                head = market.market.head
+                assert head is not None, "an open market has a head"
+                age_s = max(wall_s(clock) - market.timestamp, 0)
+                sys.stderr.write(source_line(settings.chain.name, head.number, age_s))
             await look(market)
 
     asyncio.run(run())
@@ -268,8 +274,8 @@ def _view(opened: OpenMarket) -> MarketView:
 def _print_record(record: Struct) -> None:
     from searcher.domain.codec import to_json
 
-    _print(to_json(record))
+    _print(to_json(record).decode())
 
 
-def _print(document: bytes) -> None:
-    sys.stdout.write(document.decode() + "\n")
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
