@@ -79,3 +79,10 @@ def checksum(value: Address) -> str:
         c.upper() if c.isalpha() and int(n, 16) >= 8 else c
         for c, n in zip(digits, nibbles, strict=False)
     )
+
+
+def whole_tokens(amount: int, decimals: int) -> str:
+    """Return an amount of smallest units (negative as well) in whole tokens, exactly."""
+    whole, part = divmod(abs(amount), 10**decimals)
+    digits = f"{part:0{decimals}d}".rstrip("0") if part else ""
+    return f"{'-' if amount < 0 else ''}{whole}{'.' + digits if digits else ''}"

@@ -28,14 +28,16 @@ class Nameless(Struct, frozen=True):
 class Contents(Struct, frozen=True):
     """What a market holds beside its arrays.
 
-    `states` are the exact states of the pools whose state the arrays do not hold, by the pool's
-    number; `awaited` are pools still to be read, by number, `nameless` those that were announced
-    without their tokens, and `listed` says how far the list of each DEX was read. `aside` says why
-    a token or pool (by id) is out of the search, `broken` why a pool's state is not to be trusted,
-    by its number. Values that are read anew for each block are not among them.
+    `timestamp` is that of `head`, in seconds. `states` are the exact states of the pools whose
+    state the arrays do not hold, by the pool's number; `awaited` are pools still to be read, by
+    number, `nameless` those that were announced without their tokens, and `listed` says how far the
+    list of each DEX was read. `aside` says why a token or pool (by id) is out of the search,
+    `broken` why a pool's state is not to be trusted, by its number. Values that are read anew for
+    each block are not among them.
     """
 
     head: BlockRef
+    timestamp: int
     pools: list[Pool]
     states: dict[int, Struct]
     awaited: list[int]

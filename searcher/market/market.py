@@ -440,6 +440,7 @@ class Market:
         """
         return Contents(
             head=self._require_head(),
+            timestamp=self._states.block.timestamp,
             pools=list(self.pools),
             states=self._states.structs(),
             awaited=self._intake.awaited(),
@@ -451,9 +452,7 @@ class Market:
             broken=dict(self._standing.broken),
         )
 
-    def take_up(
-        self, contents: Contents, fill: Callable[[MarketMemory], None], *, timestamp: int
-    ) -> None:
+    def take_up(self, contents: Contents, fill: Callable[[MarketMemory], None]) -> None:
         """Hold these contents, and the arrays that `fill` writes, instead of nothing.
 
         Values that are read for each block are not known: their pools are out of the search until
@@ -462,7 +461,6 @@ class Market:
         Args:
             contents: what `contents` returned.
             fill: writes the arrays that belong to it into the empty memory.
-            timestamp: that of its head, in seconds.
 
         Raises:
             InvariantBroken: it holds something already.
@@ -475,7 +473,7 @@ class Market:
         fill(self.memory)
         families = {name: self._routes.family(name) for name in self._protocol_of}
         self._pools.resume(contents.pools, self._protocol_of, families)
-        self._states.block = QuoteBlock(contents.head.number + 1, timestamp)
+        self._states.block = QuoteBlock(contents.head.number + 1, contents.timestamp)
         self._states.resume(contents.states)
         self._standing.resume(contents.sound, contents.aside, contents.broken)
         self._intake.resume(contents)
@@ -553,6 +551,10 @@ class Market:
     def state(self, number: int) -> Any:
         """Return a pool's exact state: immutable, of its protocol's own type; None if not read."""
         return self._states.get(number)
+
+    def next_block(self, number: int) -> QuoteBlock:
+        """Return the block that a pool's curve is drawn for, with the values read for it."""
+        return self._states.at(number, self._states.block)
 
     def quote(self, row: int, block: QuoteBlock, amount_in: int, *, zero_for_one: bool) -> Quote:
         """Return exactly what a pool pays.

@@ -120,6 +120,7 @@ def read_contents(file: SnapshotFile, followed: Mapping[str, type[PoolProtocol[A
     standing = _decoded(file, _STANDING, _Standing)
     return Contents(
         file.heading.block,
+        file.heading.timestamp,
         pools,
         states,
         standing.awaited,

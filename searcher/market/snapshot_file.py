@@ -72,13 +72,14 @@ class Heading(Struct, frozen=True, forbid_unknown_fields=True):
 
     `genesis` is the hash of the chain's block 0, empty where the node did not say. `configuration`
     digests what decides which pools are followed, `schema` how pools, states and arrays are laid
-    out. `block` is the block whose state it is.
+    out. `block` is the block whose state it is, `timestamp` its time in seconds.
     """
 
     chain: str
     chain_id: int
     genesis: str
     block: BlockRef
+    timestamp: int
     configuration: str
     schema: str
 

@@ -71,9 +71,7 @@ class Snapshotted(Protocol):
     def contents(self) -> Contents:
         """Return what it holds beside its arrays, in containers of the caller's own."""
 
-    def take_up(
-        self, contents: Contents, fill: Callable[[MarketMemory], None], *, timestamp: int
-    ) -> None:
+    def take_up(self, contents: Contents, fill: Callable[[MarketMemory], None]) -> None:
         """Hold these contents, and the arrays that `fill` writes, instead of nothing."""
 
 
@@ -108,7 +106,7 @@ class Snapshots:
         clock: Clock,
     ) -> None:
         self._market = market
-        self._folder = folder
+        self.folder = folder
         self._settings = settings
         self._chain_id = chain_id
         self._clock = clock
@@ -148,7 +146,7 @@ class Snapshots:
             Retryable: the node does not answer.
         """
         await self._identify(node)
-        for path in stored(self._folder):
+        for path in self.stored():
             try:
                 return await self._restore_from(path, node, latest)
             except SnapshotRefused as refusal:
@@ -166,7 +164,7 @@ class Snapshots:
         with SnapshotFile(path) as file:
             self._recognise(file)
             header = await self._connected(file, node, latest)
-            await asyncio.to_thread(self._load, file, header.timestamp)
+            await asyncio.to_thread(self._load, file)
         self._last, self._last_ns = header.ref, self._clock.monotonic_ns()
         _log.info(
             "snapshot restored",
@@ -179,7 +177,8 @@ class Snapshots:
 
     def _recognise(self, file: SnapshotFile) -> None:
         """Refuse what is of another chain, of another configuration or of another version."""
-        found, own = file.heading, self._heading(file.heading.block)
+        found = file.heading
+        own = self._heading(found.block, found.timestamp)
         if found.chain_id != own.chain_id:
             why = f"its chain id is {found.chain_id} and this chain's is {own.chain_id}"
             raise file.refused(Cause.OTHER_CHAIN, why)
@@ -215,7 +214,7 @@ class Snapshots:
             raise file.refused(Cause.NOT_CONNECTED, why)
         return header
 
-    def _load(self, file: SnapshotFile, timestamp: int) -> None:
+    def _load(self, file: SnapshotFile) -> None:
         """Verify the whole file before the market is given any of it."""
         file.verify()
         # A million new objects would set the collector off again and again, for nothing.
@@ -223,10 +222,40 @@ class Snapshots:
         gc.disable()
         try:
             contents = read_contents(file, self._market.followed())
-            self._market.take_up(contents, partial(read_memory, file), timestamp=timestamp)
+            self._market.take_up(contents, partial(read_memory, file))
         finally:
             if collecting:
                 gc.enable()
+
+    # ---- looking at them without a node
+
+    def stored(self) -> list[Path]:
+        """Return those that lie in the folder, the last written first."""
+        return stored(self.folder)
+
+    def verify(self, path: Path) -> Heading:
+        """Say what a snapshot is of, if it is whole and of this market's configuration.
+
+        Whether it connects to the chain only a node can say.
+
+        Raises:
+            SnapshotRefused: why it is not fit.
+        """
+        with SnapshotFile(path) as file:
+            self._recognise(file)
+            file.verify()
+            return file.heading
+
+    def restore_unconnected(self, path: Path) -> Heading:
+        """Give an empty market what a snapshot holds, to be looked at and not to be traded on.
+
+        Raises:
+            SnapshotRefused: why it is not fit; the market is as empty as before.
+        """
+        with SnapshotFile(path) as file:
+            self._recognise(file)
+            self._load(file)
+            return file.heading
 
     # ---- writing them
 
@@ -250,21 +279,24 @@ class Snapshots:
         passed_ns = self._clock.monotonic_ns() - self._last_ns
         return bool(settings.every_minutes) and passed_ns >= settings.every_minutes * _NS_A_MINUTE
 
-    async def write(self) -> Path | None:
+    async def write(self, path: Path | None = None) -> Path | None:
         """Put the market down as it is at one moment; return where, or None when it failed.
 
         A failure is said and counted, and the next time is waited for: nothing depends on it.
+
+        Args:
+            path: a file elsewhere than in the folder, where only the last few are kept.
         """
         begun_ns = self._clock.monotonic_ns()
         self._last_ns = begun_ns
         try:
-            return await self._write(begun_ns)
+            return await self._write(begun_ns, path)
         except (OSError, ValueError) as error:
             self._failed[type(error).__name__] += 1
             _log.warning("snapshot failed", chain=self._market.chain, why=str(error))
             return None
 
-    async def _write(self, begun_ns: int) -> Path | None:
+    async def _write(self, begun_ns: int, path: Path | None) -> Path | None:
         pace = _Pace(self._clock)
         copy = MemoryCopy(self._market.memory)
         for _ in copy.slices():
@@ -279,8 +311,9 @@ class Snapshots:
         del copy  # its arrays go with the sections: see `_store`
         for _ in sections_of(contents, sections):
             await pace()
-        path = self._folder / f"{head.number:012d}-{head.hash[2:14]}{SUFFIX}"
-        size = await asyncio.to_thread(self._store, path, self._heading(head), sections)
+        path = path or self.folder / f"{head.number:012d}-{head.hash[2:14]}{SUFFIX}"
+        heading = self._heading(head, contents.timestamp)
+        size = await asyncio.to_thread(self._store, path, heading, sections)
         self._last, self._written, self._bytes = head, self._written + 1, size
         _log.info(
             "snapshot written",
@@ -292,10 +325,11 @@ class Snapshots:
         return path
 
     def _store(self, path: Path, heading: Heading, sections: list[Section]) -> int:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         size = write(path, heading, sections)
         sections.clear()  # gives hundreds of megabytes back, which takes the loop's thread too long
-        prune(self._folder, KEPT)
+        if path.parent == self.folder:
+            prune(self.folder, KEPT)
         return size
 
     async def close(self, *, last: bool = True) -> None:
@@ -324,12 +358,13 @@ class Snapshots:
         known = isinstance(answer, Mapping) and isinstance(answer.get("hash"), str)
         self._genesis = answer["hash"].lower() if known else ""
 
-    def _heading(self, block: BlockRef) -> Heading:
+    def _heading(self, block: BlockRef, timestamp: int) -> Heading:
         return Heading(
             chain=self._market.chain,
             chain_id=self._chain_id,
             genesis=self._genesis or "",
             block=block,
+            timestamp=timestamp,
             configuration=self._market.configuration(),
             schema=schema_of(self._market.followed()),
         )

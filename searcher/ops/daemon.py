@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import structlog
@@ -21,17 +19,12 @@ from searcher.chains.rpc import RpcClient, check_chain
 from searcher.chains.stream import NodeStream
 from searcher.domain.clock import Clock
 from searcher.domain.errors import InvariantBroken, Misconfigured, NotReady
-from searcher.domain.folders import state_folder
 from searcher.domain.plan import Mode
 from searcher.domain.units import Address
-from searcher.executor.artifact import explain_revert
 from searcher.executor.deployment import is_operator, verify_code
 from searcher.executor.encoder import with_bid
 from searcher.kernels._jit import load_all
 from searcher.ledger.ledger import Ledger
-from searcher.market.market import Market
-from searcher.market.pieces import pieces
-from searcher.market.snapshots import Snapshots
 from searcher.market.tripwire import Tripwire
 from searcher.mempool.feed import PendingFeed
 from searcher.mempool.source import SourceParts
@@ -41,15 +34,12 @@ from searcher.opportunities.scanner import Scanner
 from searcher.opportunities.settings import CycleSettings
 from searcher.opportunities.strategy import STRATEGIES, Strategy
 from searcher.ops.carrier import Carrier, LiveCarrier
+from searcher.ops.chain_parts import client_of, market_of, prover_of, simulator_of, snapshots_of
 from searcher.ops.config.loader import Loaded
 from searcher.ops.config.model import ChainSettings, Config
 from searcher.ops.config.schema import Plugged
 from searcher.ops.pipeline import ChainPipeline, PipelineStatistics, Sources
-from searcher.ops.progress import BootstrapProgress
 from searcher.risk.gate import DAY_NS, PastSpend, RiskGate
-from searcher.simulation.proofs import RememberedTokenProver
-from searcher.simulation.simulator import Simulator, backends
-from searcher.simulation.tokens import SimulatedTokenProver
 from searcher.submission.inclusion import InclusionWatcher
 from searcher.submission.nonces import NonceLanes
 from searcher.submission.relay import Relay
@@ -175,7 +165,6 @@ class _Wiring:
         self._stack = stack
         self._wrapped = Address(chain.tokens[chain.chain.wrapped_native].address)
         self._executor = Address(chain.executor.address) if chain.executor else None
-        self._folder = Path(chain.discovery.folder).expanduser()
         self._strategies = {
             name: _cycle_settings(name, plugged) for name, plugged in config.strategies.items()
         }
@@ -193,20 +182,8 @@ class _Wiring:
             await self._check_executor(sources.rpc, lanes.addresses)
             carrier = await self._live_carrier(sources.rpc, lanes)
         operator = getattr(carrier, "operator", None) or (lanes.addresses[0] if lanes else None)
-        market = Market(
-            self._name,
-            wrapped_native=self._wrapped,
-            tokens=self._chain.tokens,
-            dexes=self._chain.dexes,
-            discovery=self._chain.discovery,
-            chain_id=rules.chain_id,
-            folder=self._folder,
-            watch=BootstrapProgress(sys.stderr, self._clock),
-            clock=self._clock,
-            following=self._chain.following,
-            pieces=pieces,
-        )
-        simulator = self._simulator(sources.rpc)
+        market = market_of(self._chain, self._clock)
+        simulator = simulator_of(self._chain, sources.rpc, self._clock)
         return ChainPipeline(
             chain=self._name,
             mode=mode,
@@ -223,13 +200,7 @@ class _Wiring:
                 refine=refine,
             ),
             simulator=simulator,
-            prover=RememberedTokenProver(
-                SimulatedTokenProver(simulator, sources.rpc),
-                sources.rpc,
-                chain_id=rules.chain_id,
-                path=self._folder / f"{self._name}.proofs.json",
-                renew_after_blocks=self._chain.discovery.reprove_after_blocks,
-            ),
+            prover=prover_of(self._chain, simulator, sources.rpc),
             carrier=carrier,
             journal=self._ledger,
             clock=self._clock,
@@ -238,28 +209,13 @@ class _Wiring:
             last_target=last_target,
             final_after_blocks=rules.final_after_blocks,
             # What is handed in is not the chain as it will be at the next start.
-            snapshots=self._snapshots(market) if own else None,
+            snapshots=snapshots_of(self._chain, market, self._clock) if own else None,
             tripwire=Tripwire(market, sources.rpc, self._chain.tripwire) if own else None,
-        )
-
-    def _snapshots(self, market: Market) -> Snapshots:
-        settings = self._chain.snapshots
-        folder = settings.folder.expanduser() if settings.folder else state_folder() / "snapshots"
-        return Snapshots(
-            market,
-            folder / self._name,
-            settings,
-            chain_id=self._chain.chain.chain_id,
-            clock=self._clock,
         )
 
     async def _node_sources(self) -> Sources:
         node, rules = self._chain.node, self._chain.chain
-        rpc = RpcClient(
-            node.http_url,
-            timeout_s=node.request_timeout_ms / 1000,
-            max_connections=node.max_inflight,
-        )
+        rpc = client_of(node)
         self._stack.push_async_callback(rpc.close)
         stream = NodeStream(
             node.stream_url,
@@ -296,10 +252,6 @@ class _Wiring:
             remembered=settings.remembered,
             sources=[kind(kind.Config(), parts) for kind in kinds],
         )
-
-    def _simulator(self, rpc: RpcClient) -> Simulator:
-        kind = backends().load(self._chain.simulation.backend)
-        return kind(kind.Config(), rpc=rpc, clock=self._clock, explain=explain_revert)
 
     def _lanes(self) -> NonceLanes | None:
         operators = [_signer(plugged) for plugged in self._chain.signers.operators]

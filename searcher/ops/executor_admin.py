@@ -11,7 +11,7 @@ from searcher.chains.rpc import RpcClient, check_chain
 from searcher.domain.clock import Clock
 from searcher.domain.errors import Misconfigured, NotReady
 from searcher.domain.registry import Registry
-from searcher.domain.units import Address, Hash32, Uint256, address, checksum
+from searcher.domain.units import Address, Hash32, Uint256, address, checksum, whole_tokens
 from searcher.executor.deployment import (
     deploy,
     is_operator,
@@ -182,9 +182,7 @@ def parse_operator(text: str) -> Address:
 
 def amount_text(holding: Holding) -> str:
     """Write a holding in whole tokens, exactly."""
-    whole, part = divmod(holding.amount, 10**holding.decimals)
-    digits = f"{part:0{holding.decimals}d}".rstrip("0") if part else ""
-    return f"{whole}{'.' + digits if digits else ''} {holding.token}"
+    return f"{whole_tokens(holding.amount, holding.decimals)} {holding.token}"
 
 
 def executor_table(executor: Address) -> str:

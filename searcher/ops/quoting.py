@@ -67,15 +67,24 @@ def question(token_in: str, token_out: str, amount: str, *, exact_out: bool) -> 
         tokens = address(token_in), address(token_out)
     except ValueError as error:
         raise Misconfigured(str(error)) from error
-    digits = amount.replace("_", "")
+    return Question(*tokens, amount_of(amount), exact_out)
+
+
+def amount_of(text: str) -> int:
+    """Return an amount that a person typed, in smallest units.
+
+    Raises:
+        Misconfigured: it is no whole number, or none that a contract takes.
+    """
+    digits = text.replace("_", "")
     if not (digits.isascii() and digits.isdigit()):
         raise Misconfigured(
-            f"an amount of {amount!r}: write a whole number of smallest units, in digits"
+            f"an amount of {text!r}: write a whole number of smallest units, in digits"
         )
     whole = int(digits)
     if whole >= 1 << 256:
-        raise Misconfigured(f"an amount of {amount}: no contract takes more than 2^256 - 1")
-    return Question(*tokens, whole, exact_out)
+        raise Misconfigured(f"an amount of {text}: no contract takes more than 2^256 - 1")
+    return whole
 
 
 def read_pool(

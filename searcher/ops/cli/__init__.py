@@ -31,6 +31,7 @@ COMMANDS = (
     Mount("executor", "searcher.ops.cli.executor:app", "Deploy the executor; withdraw from it."),
     Mount("dry-run", "searcher.ops.cli.dry_run:dry_run", "Try strategies on a fork of a node."),
     Mount("devnet", "searcher.ops.cli.devnet:app", "Local chains with real protocols."),
+    Mount("market", "searcher.ops.cli.market:app", "Look at a chain's pools and paths."),
     Mount("quote", "searcher.ops.cli.quote:quote", "Ask a pool's curve, exact to the wei."),
     Mount("kernels", "searcher.ops.cli.kernels:app", "Compile the kernels ahead of their use."),
     Mount("config", "searcher.ops.cli.config:app", "Check, show and explain the configuration."),

@@ -13,7 +13,7 @@ def main(path: Path) -> None:
     for number in itertools.count(1):
         os.write(1, f"{number}\n".encode())
         block = BlockRef(number, "0x" + "00" * 32)
-        heading = Heading("killed", 1, "", block, "", "")
+        heading = Heading("killed", 1, "", block, 0, "", "")
         write(path, heading, [("same", [number.to_bytes(8, "big") * 100_000])])
 
 

@@ -25,7 +25,7 @@ from searcher.market.snapshot_file import (
 
 WRITER = Path(__file__).with_name("killed_snapshot_writer.py")
 ROOT = Path(__file__).parents[3]
-HEADING = Heading("somechain", 7, "0x" + "0e" * 32, BlockRef(9, "0x" + "99" * 32), "c", "s")
+HEADING = Heading("somechain", 7, "0x" + "0e" * 32, BlockRef(9, "0x" + "99" * 32), 5, "c", "s")
 SECTIONS = [
     ("text", [b"a ", b"", b"market"]),
     ("none", []),
