@@ -19,39 +19,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from searcher.domain.events import BlockRef
-from searcher.domain.settings import Reload, Settings, knob
 from searcher.domain.units import BPS, Address
 from searcher.kernels.curves import FloatArray, IntArray
 from searcher.kernels.prices import TokenArray, order_by_width, price_in_order
 from searcher.market.memory import MarketMemory
-
-
-class PriceSettings(Settings):
-    """How tokens are valued in the native token."""
-
-    window_s: int = knob(
-        1_800,
-        why="how fast the average of a price forgets: a change has counted for 63 % after this",
-        unit="seconds",
-        ge=1,
-        le=1_000_000,
-        reload=Reload.HOT,
-    )
-    most_deviation_bps: int = knob(
-        500,
-        why="how far a price may lie from its average and still be trusted",
-        unit="bps",
-        ge=1,
-        le=BPS,
-        reload=Reload.HOT,
-    )
-    reorder_blocks: int = knob(
-        64,
-        why="how often the pools that tell a token's price are chosen anew",
-        unit="blocks",
-        ge=1,
-        le=100_000,
-    )
+from searcher.market.settings import PriceSettings
 
 
 class Price(NamedTuple):
@@ -106,6 +78,7 @@ class PriceBook:
         self._settings = settings
         self._number: dict[Address, int] = {native: 0}
         self._tokens_of: dict[int, tuple[int, int]] = {}
+        self._listed: dict[int, tuple[int, int]] = {}
         self._spot: FloatArray = np.zeros(1)
         self._depth: FloatArray = np.full(1, math.inf)
         self._average: FloatArray = np.zeros(1)
@@ -120,21 +93,20 @@ class PriceBook:
         self._past: deque[_Past] = deque(maxlen=kept_blocks)
 
     def enter(self, row: int, token0: Address, token1: Address) -> None:
-        """Let a row tell prices."""
-        numbers = [self._number.setdefault(t, len(self._number)) for t in (token0, token1)]
-        self._tokens_of[row] = (numbers[0], numbers[1])
-        self._changed = True
+        """Let a row tell prices, from when the pools are chosen anew."""
+        first, second = (self._number.setdefault(t, len(self._number)) for t in (token0, token1))
+        self._tokens_of[row] = (first, second)
+        # A row whose number was another pair's must not tell that pair's price.
+        self._changed |= self._listed.get(row, (first, second)) != (first, second)
 
     def leave(self, row: int) -> None:
-        """Let a row tell none any more."""
+        """Let a row tell none any more; its rates must be dead by now."""
         del self._tokens_of[row]
-        self._changed = True
 
     def observe(self, block: BlockRef, timestamp: int) -> None:
         """Price every token on the market as it stands behind a block; `timestamp` in seconds."""
-        if self._changed:
+        if self._changed or self._until_reorder == 0:
             self._list_edges()
-        if self._until_reorder == 0:
             self._reorder()
         self._until_reorder -= 1
         self._past.append(
@@ -213,8 +185,8 @@ class PriceBook:
         self._ptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(degrees, dtype=np.int64)])
         self._scratch: FloatArray = np.zeros((int(degrees.max(initial=1)), 2))
         self._grow(tokens)
+        self._listed = dict(self._tokens_of)
         self._changed = False
-        self._until_reorder = 0
 
     def _grow(self, tokens: int) -> None:
         more = tokens - len(self._spot)

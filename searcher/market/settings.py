@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from searcher.domain.settings import AddressSetting, Reload, Settings, knob
+from searcher.domain.units import BPS
 from searcher.market.budget import BudgetSettings
 
 
@@ -195,4 +196,32 @@ class TripwireSettings(Settings):
         unit="faults",
         ge=1,
         le=1_000,
+    )
+
+
+class PriceSettings(Settings):
+    """How tokens are valued in the native token."""
+
+    window_s: int = knob(
+        1_800,
+        why="how fast the average of a price forgets: a change has counted for 63 % after this",
+        unit="seconds",
+        ge=1,
+        le=1_000_000,
+        reload=Reload.HOT,
+    )
+    most_deviation_bps: int = knob(
+        500,
+        why="how far a price may lie from its average and still be trusted",
+        unit="bps",
+        ge=1,
+        le=BPS,
+        reload=Reload.HOT,
+    )
+    reorder_blocks: int = knob(
+        64,
+        why="how often the pools that tell a token's price are chosen anew",
+        unit="blocks",
+        ge=1,
+        le=100_000,
     )

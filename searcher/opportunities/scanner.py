@@ -10,11 +10,12 @@ import numpy as np
 from msgspec import Struct
 
 from searcher.domain.clock import Clock
-from searcher.domain.events import BlockContext, PendingEffects, PendingTx
+from searcher.domain.events import BlockContext, BlockRef, PendingEffects, PendingTx
 from searcher.domain.plan import CurveKind, Opportunity
 from searcher.domain.units import Address, OpportunityId
 from searcher.kernels.memory import ALIVE
 from searcher.market.market import Market
+from searcher.market.prices import PriceBook
 from searcher.market.protocol import QuoteBlock
 from searcher.market.standing import MarketDelta
 from searcher.opportunities.book import MOST_AMOUNT, Scope
@@ -52,6 +53,7 @@ class Scanner:
         priority_fee_wei: what a plan's gas costs on top of the base fee.
         refine: sizes cycles through curves that floats only draw.
         odds: how likely plans are to land.
+        prices: what start tokens are worth, with a memory; the moment's rates without it.
         run: the ledger's number of this run: a restart on one head finds the same again, and its
             opportunities must not be mistaken for those before.
 
@@ -69,8 +71,10 @@ class Scanner:
         run: int = 0,
         refine: Refine | None = None,
         odds: InclusionOdds | None = None,
+        prices: PriceBook | None = None,
     ) -> None:
         self._market = market
+        self._prices = prices
         self._odds = odds or InclusionOdds()
         self._priority_fee_wei = priority_fee_wei
         self._run = run
@@ -99,6 +103,8 @@ class Scanner:
         for row in left:
             # Its number may be another pair's by now: that one enters below.
             self._known[row] = False
+            if self._prices is not None:
+                self._prices.leave(row)
             for searches in self._searches.values():
                 searches.leave(row)
         self._let_in()
@@ -119,6 +125,8 @@ class Scanner:
                 number, token0, token1, *_ = market.rows[row]
                 entered.append(EnteringRow(row, token0, token1, market.rows_of(number).start))
                 self._known[row] = True
+                if self._prices is not None:
+                    self._prices.enter(row, token0, token1)
             for searches in self._searches.values():
                 searches.enter([row for row in entered if self._allowed(searches.scope, row)])
             self._topology = market.topology
@@ -141,6 +149,8 @@ class Scanner:
         self.follow(delta)
         if not self._current(delta.parent == context.parent, context):
             return []
+        if self._prices is not None:
+            self._prices.observe(context.parent, context.timestamp)
         found: list[tuple[Strategy, Route]] = []
         for strategy, searches in self._of(Trigger.BLOCK):
             evaluator = self._evaluator(strategy, searches, context)
@@ -152,6 +162,11 @@ class Scanner:
         chosen = self._chosen(found)
         self._taken = frozenset(row for _, route in chosen for row in route.rows)
         return [self._named(s, route, context, (), received_ns) for s, route in chosen]
+
+    def unwind(self, to: BlockRef) -> None:
+        """Forget what prices were behind `to`, which is the head again."""
+        if self._prices is not None:
+            self._prices.unwind(to)
 
     def look_further(self, context: BlockContext) -> bool:
         """Begin to look for cycles that blocks are not searched for; return whether there may be.
@@ -309,8 +324,16 @@ class Scanner:
             gas_price_wei=evaluator.gas_price_wei,
             overhead_gas=config.overhead_gas,
             least_worth_wei=evaluator.least_profit_wei,
+            values=self._values(searches.scope.starts),
         )
         return evaluator
+
+    def _values(self, tokens: Sequence[Address]) -> dict[Address, float]:
+        """Return what a unit of each token is worth to gain, where a price is known."""
+        if self._prices is None:
+            return {}
+        known = {token: self._prices.price(token) for token in tokens}
+        return {token: price.as_gain for token, price in known.items() if price is not None}
 
     def _searches_of(self, scope: Scope) -> Searches:
         if scope not in self._searches:

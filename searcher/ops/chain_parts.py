@@ -14,6 +14,7 @@ from searcher.domain.units import Address
 from searcher.executor.artifact import explain_revert
 from searcher.market.market import Market
 from searcher.market.pieces import pieces
+from searcher.market.prices import PriceBook
 from searcher.market.snapshots import Snapshots
 from searcher.ops.config.model import ChainSettings
 from searcher.ops.progress import BootstrapProgress
@@ -41,6 +42,12 @@ def market_of(chain: ChainSettings, clock: Clock) -> Market:
         following=chain.following,
         pieces=pieces,
     )
+
+
+def prices_of(chain: ChainSettings, market: Market) -> PriceBook:
+    """Return the prices of a chain's market, which has not been observed yet."""
+    kept_blocks = chain.following.reorg_depth
+    return PriceBook(market.memory, market.wrapped_native, chain.prices, kept_blocks=kept_blocks)
 
 
 def _found(chain: ChainSettings) -> Path:

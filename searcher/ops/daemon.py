@@ -34,7 +34,14 @@ from searcher.opportunities.scanner import Scanner
 from searcher.opportunities.settings import CycleSettings
 from searcher.opportunities.strategy import STRATEGIES, Strategy
 from searcher.ops.carrier import Carrier, LiveCarrier
-from searcher.ops.chain_parts import client_of, market_of, prover_of, simulator_of, snapshots_of
+from searcher.ops.chain_parts import (
+    client_of,
+    market_of,
+    prices_of,
+    prover_of,
+    simulator_of,
+    snapshots_of,
+)
 from searcher.ops.config.loader import Loaded
 from searcher.ops.config.model import ChainSettings, Config
 from searcher.ops.config.schema import Plugged
@@ -198,6 +205,7 @@ class _Wiring:
                 clock=self._clock,
                 run=self._ledger.run_id,
                 refine=refine,
+                prices=prices_of(self._chain, market),
             ),
             simulator=simulator,
             prover=prover_of(self._chain, simulator, sources.rpc),

@@ -21,8 +21,9 @@ from searcher.kernels.memory import ALIVE
 from searcher.kernels.prices import depth
 from searcher.kernels.refusal import SwapRefused
 from searcher.market.market import Market
-from searcher.market.prices import PriceBook, PriceSettings
+from searcher.market.prices import PriceBook
 from searcher.market.protocol import Pool, QuoteBlock
+from searcher.market.settings import PriceSettings
 from searcher.market.tripwire import TripwireStatistics
 
 _LEAST_ALIKE: Final = 6

@@ -392,6 +392,7 @@ class ChainPipeline:
             await self._carrier.on_reorganised(event)
         if event.ancestor is not None and self._market.can_unwind(event.ancestor):
             self._unwound.append(self._market.unwind(event.ancestor))
+            self._scanner.unwind(event.ancestor)
             return
         self._state = "rebuilding"
         self._count["rebuilt"] += 1

@@ -25,6 +25,7 @@ from searcher.market.settings import (
     DexSettings,
     DiscoverySettings,
     FollowingSettings,
+    PriceSettings,
     ProtocolSettings,
     SnapshotSettings,
     TokenSettings,
@@ -98,6 +99,7 @@ class ChainSettings(Settings):
         FollowingSettings(), why="how they are kept up with the chain"
     )
     snapshots: SnapshotSettings = knob(SnapshotSettings(), why="how a restart takes seconds")
+    prices: PriceSettings = knob(PriceSettings(), why="what tokens are worth in the native token")
     tripwire: TripwireSettings = knob(TripwireSettings(), why="what catches a market that drifts")
     simulation: SimulationSettings = knob(SimulationSettings(), why="what proves a plan")
     executor: ExecutorSettings | None = knob(

@@ -8,7 +8,8 @@ from searcher.domain.units import Address, Hash32
 from searcher.kernels.hops import write_image
 from searcher.kernels.reference.uniswap_v3 import sqrt_at_tick
 from searcher.market.memory import MarketMemory
-from searcher.market.prices import PriceBook, PriceSettings
+from searcher.market.prices import PriceBook
+from searcher.market.settings import PriceSettings
 from searcher.market.ticks import Tick, TickTable
 
 NATIVE, USDC, X, Y, LONELY = (Address(f"0x{n:040x}") for n in range(1, 6))
@@ -119,10 +120,37 @@ def test_a_pool_that_leaves_tells_nothing_more():
     world.pair(NATIVE, USDC, ETHER, 10**6)
     row = world.pair(NATIVE, X, ETHER, ETHER)
     world.block()
+    world.memory.set_alive(row, alive=False)
+    write_image(world.memory.table, row)
     world.book.leave(row)
     world.block()
     assert world.book.price(X) is None
     assert world.book.price(USDC) is not None
+
+
+def test_a_row_whose_number_was_another_pairs_tells_its_own_price_at_once():
+    world = World()
+    row = world.pair(NATIVE, X, ETHER, 4 * ETHER)
+    world.pair(NATIVE, Y, ETHER, ETHER)
+    world.block()
+    world.book.leave(row)
+    world.book.enter(row, NATIVE, USDC)
+    world.set(row, ETHER, 2 * ETHER)
+    world.block()
+    assert world.book.price(X) is None
+    assert world.book.price(USDC).spot == pytest.approx(0.5)
+
+
+def test_pools_that_come_later_tell_when_pools_are_chosen_anew():
+    world = World(reorder_blocks=3)
+    world.pair(NATIVE, X, ETHER, ETHER)
+    world.block()
+    world.pair(NATIVE, Y, ETHER, ETHER)
+    known = []
+    for _ in range(3):
+        world.block()
+        known.append(world.book.price(Y) is not None)
+    assert known == [False, False, True]
 
 
 def test_a_dead_row_tells_nothing():
