@@ -20,7 +20,7 @@ from searcher.market.market import Market
 from searcher.market.protocol import Protocol
 from searcher.market.protocols.uniswap_v2 import UniswapV2
 from searcher.market.settings import DexSettings, DiscoverySettings, SnapshotSettings
-from searcher.market.snapshot_file import SnapshotFile, stored
+from searcher.market.snapshot_file import SnapshotFile, SnapshotRefused, stored
 from searcher.market.snapshots import Snapshots
 from tests.unit.market.chain import Chain
 from tests.unit.market.world import (
@@ -487,3 +487,46 @@ async def test_states_that_no_array_holds_come_back_and_wait_for_what_moves(chai
         each.apply(block)
         await each.refresh_volatile(chain, chain.head)
     assert image(again) == image(market)
+
+
+# ---- without a node
+
+
+async def test_it_is_taken_up_to_be_looked_at_without_a_node(market, tmp_path):
+    path = await snapshots_of(market, tmp_path).write()
+    again = empty()
+    taker = snapshots_of(again, tmp_path)
+    assert taker.stored() == [path]
+    heading = taker.restore_unconnected(path)
+    assert image(again) == image(market)
+    assert heading.block == market.head
+    blocks = [each.next_block(0) for each in (market, again)]
+    assert blocks[0] == blocks[1]
+    assert heading.timestamp == blocks[0].timestamp > 0
+
+
+async def test_it_is_verified_and_nothing_is_taken_up(market, tmp_path):
+    path = await snapshots_of(market, tmp_path).write()
+    again = empty()
+    assert snapshots_of(again, tmp_path).verify(path).block == market.head
+    assert again.head is None
+    with pytest.raises(SnapshotRefused, match="chain id is 7 and this chain's is 8"):
+        snapshots_of(again, tmp_path, chain_id=8).verify(path)
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    for look in ("verify", "restore_unconnected"):
+        with pytest.raises(SnapshotRefused, match="is damaged"):
+            getattr(snapshots_of(again, tmp_path), look)(path)
+    assert again.head is None
+
+
+async def test_a_file_elsewhere_leaves_the_folder_alone(market, tmp_path):
+    folder, elsewhere = tmp_path / "folder", tmp_path / "backup" / "mine.snapshot"
+    writer = snapshots_of(market, folder)
+    kept = await writer.write()
+    for k in range(3):
+        assert await writer.write(elsewhere.with_stem(f"mine{k}"))
+    assert stored(folder) == [kept]
+    assert len(stored(elsewhere.parent)) == 3
+    assert snapshots_of(empty(), folder).verify(stored(elsewhere.parent)[0]).block == market.head
