@@ -17,13 +17,13 @@ _HOW_NOT_WHICH: Final = {"log_range_blocks", "batch_calls", "rescan_blocks"}
 """Settings of discovery that change how pools are looked for, and not which are found."""
 
 
-class Nameless(Struct):
-    """A pool that was announced without its tokens, and how often it was read in vain."""
+class Nameless(Struct, frozen=True):
+    """A pool announced without its tokens, to be followed in block `since` or soon after."""
 
     dex: str
     protocol: str
     announcement: Announcement
-    attempts: int = 0
+    since: int
 
 
 class Contents(Struct, frozen=True):

@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Any, Final
 
 import structlog
-from msgspec.structs import replace
 
 from searcher.domain.errors import Misconfigured, Rejected, Retryable
 from searcher.domain.events import BlockRef, Log
@@ -35,8 +34,8 @@ NOT_READ: Final = "volatile fields not read"
 NOT_THERE_YET: Final = "not read yet"
 _READ_AT_ONCE: Final = 4096
 """Pools whose states are Python objects at the same time, while they are read."""
-_ATTEMPTS: Final = 8
-"""Blocks in which a pool of unknown tokens is read again, before it is given up."""
+_PATIENCE_BLOCKS: Final = 8
+"""How long a pool of unknown tokens is read again, before it is given up."""
 
 
 class Intake:
@@ -147,7 +146,7 @@ class Intake:
                 if not again:
                     self.not_followed[f"{name}: a pool announced twice"] += 1
             elif not said.tokens:
-                self._wait_for(Nameless(name, dex.protocol, said))
+                self._wait_for(Nameless(name, dex.protocol, said, self._states.block.number))
                 self._journal.note(partial(self._forget_nameless, said.id))
             else:
                 self.add(name, dex.protocol, said, said.tokens)
@@ -268,8 +267,8 @@ class Intake:
         return list(self._awaited)
 
     def nameless(self) -> list[Nameless]:
-        """Return copies of the pools that were announced without their tokens."""
-        return [replace(each) for each in self._nameless.values()]
+        """Return the pools that were announced without their tokens."""
+        return list(self._nameless.values())
 
     def resume(self, contents: Contents) -> None:
         """Wait for what another market waited for, which held the same pools.
@@ -372,14 +371,14 @@ class Intake:
 
     def _take_nameless(self, each: Nameless, state: Any) -> None:
         """Take in a pool that was announced without its tokens, if it could be read."""
-        each.attempts += 1
-        if isinstance(state, str):
-            if each.attempts >= _ATTEMPTS:
-                del self._nameless[each.announcement.id]
-                self.not_followed[f"{each.dex}: unreadable"] += 1
+        unreadable = isinstance(state, str)
+        if unreadable and self._states.block.number < each.since + _PATIENCE_BLOCKS:
             return
         del self._nameless[each.announcement.id]
         self._journal.note(partial(self._wait_for, each))
+        if unreadable:
+            self.not_followed[f"{each.dex}: unreadable"] += 1
+            return
         tokens = self._protocol_of[each.protocol].tokens_of(state)
         try:
             number = self.add(each.dex, each.protocol, each.announcement, tokens)

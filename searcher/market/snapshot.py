@@ -61,7 +61,7 @@ class _NamelessRecord(Struct, frozen=True, array_like=True):
     fee_pips: int
     tick_spacing: int
     identity: bytes
-    attempts: int
+    since: int
 
 
 class _Standing(Struct, frozen=True):
@@ -188,7 +188,7 @@ def _record_of(nameless: Nameless) -> _NamelessRecord:
         said.fee_pips,
         said.tick_spacing,
         to_msgpack(said.identity),
-        nameless.attempts,
+        nameless.since,
     )
 
 
@@ -200,7 +200,7 @@ def _nameless(
     said = Announcement(
         record.id, record.address, (), record.fee_pips, record.tick_spacing, identity
     )
-    return Nameless(record.dex, record.protocol, said, record.attempts)
+    return Nameless(record.dex, record.protocol, said, record.since)
 
 
 def _share_names(pools: Sequence[Pool]) -> None:
