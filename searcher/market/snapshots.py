@@ -76,8 +76,12 @@ class Snapshotted(Protocol):
 
 
 class SnapshotStatistics(Struct, frozen=True):
-    """Counters since the start; `refused` and `failed` are by cause, `block` is the last one's."""
+    """Counters since the start; `refused` and `failed` are by cause, `block` is the last one's.
 
+    `restored` is the block that the market began from, 0 when it was read from the node.
+    """
+
+    restored: int
     written: int
     bytes: int
     block: int
@@ -114,13 +118,14 @@ class Snapshots:
         self._writing: asyncio.Task[Path | None] | None = None
         self._last_ns = clock.monotonic_ns()
         self._last: BlockRef | None = None
-        self._written = self._bytes = 0
+        self._restored = self._written = self._bytes = 0
         self._refused: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
 
     def statistics(self) -> SnapshotStatistics:
         """Return the counters."""
         return SnapshotStatistics(
+            self._restored,
             self._written,
             self._bytes,
             self._last.number if self._last else 0,
@@ -166,6 +171,7 @@ class Snapshots:
             header = await self._connected(file, node, latest)
             await asyncio.to_thread(self._load, file)
         self._last, self._last_ns = header.ref, self._clock.monotonic_ns()
+        self._restored = header.number
         _log.info(
             "snapshot restored",
             chain=self._market.chain,

@@ -182,6 +182,7 @@ class ChainPipeline:
         self._waiting: dict[Hash32, _Waiting] = {}
         self._simulations = asyncio.Semaphore(MOST_SIMULATIONS)
         self._work: set[asyncio.Task[None]] = set()
+        self._checks: set[asyncio.Task[None]] = set()
         self._unwound: list[MarketDelta] = []
         self._broken: asyncio.Future[None] | None = None
         self._count: Counter[str] = Counter()
@@ -250,8 +251,8 @@ class ChainPipeline:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_GRACE_S):
                 await self.idle()
-        while self._work:
-            late = tuple(self._work)
+        while self._work or self._checks:
+            late = (*self._work, *self._checks)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -377,7 +378,8 @@ class ChainPipeline:
             rows = {row for delta in deltas for row in delta.rows}
             known = self._market.rows
             self._tripwire.on_block({known[row].pool for row in rows if row < len(known)})
-            self._spawn(self._tripwire.check())
+            # Nothing waits for a check, least of all the end of the run.
+            self._begin(self._tripwire.check(), self._checks)
         if self._snapshots is not None:
             self._snapshots.on_block()
 
@@ -568,12 +570,16 @@ class ChainPipeline:
         self._spawn(write)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._begin(work, self._work)
+
+    def _begin(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(work)
-        self._work.add(task)
+        among.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
+        self._checks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is None:
             return

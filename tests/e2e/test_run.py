@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,32 @@ async def test_a_killed_daemon_leaves_nothing_undeclared_and_is_taken_up_again(
     await household.settle()
     assert ledger.open() == []
     await _agrees(station, household, first_block)
+
+
+async def test_a_stopped_daemon_begins_again_from_its_snapshot(
+    station: Station, household: Household, tmp_path: Path
+):
+    household.replace(
+        f"chains/{station.manifest.name}.toml",
+        "every_minutes = 0\non_stop = false",
+        f'folder = "{tmp_path / "snapshots"}"',
+    )
+    began = []
+    for _ in range(2):
+        async with household.daemon() as (daemon, running):
+            (pipeline,) = daemon.pipelines.values()
+            async with asyncio.timeout(60):
+                await pipeline.ready.wait()
+            pipeline.stop_after(pipeline.statistics().first_target + 1)
+            await running
+            began.append(pipeline._snapshots.statistics())
+            assert pipeline._tripwire.statistics().blocks > 0
+            assert pipeline._tripwire.statistics().drifts == {}
+            assert pipeline.statistics().state == "stopped"
+    first, second = began
+    assert (first.restored, first.failed) == (0, {})
+    assert second.restored == first.block > 0
+    assert second.refused == {}
 
 
 async def test_a_signal_ends_a_start_that_waits_for_a_silent_node(

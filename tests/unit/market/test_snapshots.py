@@ -125,7 +125,7 @@ async def test_a_market_comes_back_to_the_bit(chain, market, tmp_path):
     path = await snapshots_of(market, tmp_path).write()
     again, header, statistics = await restored(chain, tmp_path)
     assert header == chain.headers[-1]
-    assert statistics.refused == {}
+    assert (statistics.restored, statistics.refused) == (header.number, {})
     assert stored(tmp_path) == [path]
     assert image(again) == image(market)
     whole = again.whole()
