@@ -260,7 +260,8 @@ def sought(  # noqa: C901, PLR0912  a caller of the maths compiles all of it aga
                 return True, (x if enough else beside)
             x, short = beside, there
         edge = _edge(pool, i, j, x, enough)
-        if not good or edge == ZERO():
+        # It may lie on the wrong side where coin `i` overtakes the third: their order is K0's.
+        if not good or edge == ZERO() or (edge <= x) != enough:
             return False, ZERO()
         first, second = (edge - ONE(), edge) if enough else (edge, edge - ONE())
         good, there = _short(pool, maths, harmonic, i, j, wanted, first)

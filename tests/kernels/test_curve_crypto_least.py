@@ -7,6 +7,8 @@ import random
 from collections import Counter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from searcher.kernels import curve_crypto_least as search
 from searcher.kernels.reference import curve_crypto as common
@@ -131,11 +133,54 @@ def test_what_is_found_pays_and_one_less_does_not_at_length(family):
     seek(family, 14, 10_000)
 
 
+def test_a_coin_that_overtakes_the_third_does_not_lead_astray():
+    """K0 rounds by the order of the two balances, and so are its edges found."""
+    pool = three.TricryptoPool(
+        maths=three.Maths.LEGACY,
+        balances=(3603818920479525368233984, 299969019694571466479115992838, 747501716606),
+        precisions=(1, 1, 10_000_000_000),
+        price_scale=(12925307998394, 550798818105553584128),
+        A=1705069,
+        gamma=12949610751,
+        D=11581111539264669802952791,
+        mid_fee=9784832,
+        out_fee=62060305,
+        fee_gamma=140111299311072,
+    )
+    dy = 932698898875453695590400
+    found, dx = search.sought(rows(pool), *Three.flags(pool), 1, 0, dy)
+    assert not found or three.get_dy(pool, 1, 0, dx) >= dy > three.get_dy(pool, 1, 0, dx - 1)
+    assert is_there(Three, pool, 1, 0, dy)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dy", [0, TOP, 2**255])
 def test_nothing_is_found_for_what_no_pool_pays(family, dy):
     pool = family.draw(random.Random(15))._replace(maths=family.legacy)
     assert search.sought(rows(pool), *family.flags(pool), 0, 1, dy) == (False, 0)
+
+
+NUMBERS = st.one_of(st.integers(0, TOP), st.integers(0, 255).map(lambda n: 1 << n))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(NUMBERS, min_size=12, max_size=12), st.integers(0, 1))
+def test_whatever_numbers_of_two_coins_lead_to_a_proven_input_or_none(numbers, i):
+    b0, b1, p0, p1, *rest, dy = numbers
+    pool = two.TwocryptoPool(two.Maths.LEGACY, False, (b0, b1), (p0, p1), *rest)
+    found, dx = search.sought(rows(pool), *Two.flags(pool), i, 1 - i, dy)
+    assert not found or two.get_dy(pool, i, dx) >= dy > outcome(two.get_dy, pool, i, dx - 1)[1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(NUMBERS, min_size=15, max_size=15), st.sampled_from(Three.pairs))
+def test_whatever_numbers_of_three_coins_lead_to_a_proven_input_or_none(numbers, pair):
+    *n, dy = numbers
+    coins = (n[0], n[1], n[2]), (n[3], n[4], n[5]), (n[6], n[7])
+    pool = three.TricryptoPool(three.Maths.LEGACY, *coins, *n[8:])
+    found, dx = search.sought(rows(pool), *Three.flags(pool), *pair, dy)
+    assert not found or three.get_dy(pool, *pair, dx) >= dy
+    assert not found or outcome(three.get_dy, pool, *pair, dx - 1)[1] < dy
 
 
 def test_the_reference_s_own_least_input_pays_and_one_less_does_not():
