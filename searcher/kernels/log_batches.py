@@ -5,7 +5,8 @@ event is decoded and checked exactly as its protocol's `apply` does; one that do
 nothing, and no later event of its row in the same scope is looked at.
 
 **Text** of an event: its data as the node sent it (0x and hex), and behind a Mint's or Burn's the
-topics of its two ticks. **Code**: `row << OPCODE_BITS | opcode`.
+topics of its two ticks. **Code**: `row << CODE_BITS | opcode << OPCODE_AT`; what lies below the
+opcode is its caller's.
 """
 
 # One loop over events of several kinds, branches included.
@@ -16,11 +17,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from searcher.kernels._jit import kernel
 from searcher.kernels.concentrated import sqrt_at_tick
 from searcher.kernels.curves import IntArray
+from searcher.kernels.hexadecimal import DIGITS, are_hex, word_at
 from searcher.kernels.hops import write_image
 from searcher.kernels.memory import (
     PLACE,
@@ -49,12 +50,11 @@ from searcher.kernels.positions import (
     shift_position,
     why_not_position,
 )
+from searcher.kernels.prefetch import ask_for_row, ask_for_ticks
 from searcher.kernels.ranges import HIGHEST, LOWEST, UINT128, place_above
 from searcher.kernels.reference.uniswap_v3 import MAX_TICK, MIN_TICK
-from searcher.kernels.u256 import ZERO, Word, constant, from_limbs, limb, load, negate, store
+from searcher.kernels.u256 import ZERO, Word, constant, limb, load, negate, store
 from searcher.kernels.undo import MOST_WORDS, has_room, save, save_position
-
-TextArray = NDArray[np.uint8]
 
 # ---- opcodes
 
@@ -67,7 +67,8 @@ SWAP_V3_LONG: Final = 3
 MINT: Final = 4
 BURN: Final = 5
 INITIALIZE: Final = 6
-OPCODE_BITS: Final = 3
+OPCODE_AT: Final = 6
+CODE_BITS: Final = 9
 
 TOPICS: Final = (0, 1, 3, 3, 4, 4, 1)
 """How many topics an opcode's event has."""
@@ -119,29 +120,17 @@ TEXT_AT: Final = 1
 ROWS_TOUCHED: Final = 2
 PROGRESS: Final = 3
 
-_WORD: Final = 64
 _PREFIX: Final = 2
-_TOPIC: Final = _PREFIX + _WORD
-_OPCODE_MASK: Final = (1 << OPCODE_BITS) - 1
-_NO_DIGIT: Final = np.uint64(16)
-_DIGIT: Final = np.uint64(15)
-_DIGIT_BITS: Final = np.uint64(4)
-_ZERO: Final = np.uint64(0)
-
-
-def _digits() -> NDArray[np.uint64]:
-    values = np.full(256, 16, np.uint64)
-    for digit, character in enumerate("0123456789abcdef"):
-        values[ord(character)] = values[ord(character.upper())] = digit
-    return values
-
-
-_DIGITS: Final = _digits()
+_TOPIC: Final = _PREFIX + DIGITS
+_ROWS_AHEAD: Final = 8
+_TICKS_AHEAD: Final = 4
+"""How many events ahead memory is asked for."""
+_OPCODE_MASK: Final = (1 << CODE_BITS - OPCODE_AT) - 1
 _TEXT_SIZES: Final = np.array(
     [
         0
         if op == MISSHAPEN
-        else _PREFIX + _WORD * words + (2 * _TOPIC if op in {MINT, BURN} else 0)
+        else _PREFIX + DIGITS * words + (2 * _TOPIC if op in {MINT, BURN} else 0)
         for op, words in enumerate(DATA_WORDS)
     ],
     np.int64,
@@ -149,30 +138,6 @@ _TEXT_SIZES: Final = np.array(
 _UINT112 = constant(2**112 - 1)
 _INT24_END = constant(2**23)
 _INT24_BEGIN = constant(2**256 - 2**23)
-
-
-@kernel("Tuple((b1, U256))(u1[::1], i8)")
-def word_at(text: TextArray, at: int) -> tuple[bool, Word]:
-    """Return whether 64 characters are hex, and the word that they write."""
-    seen = _ZERO
-    limbs = (_ZERO, _ZERO, _ZERO, _ZERO)
-    for place in range(4):
-        value = _ZERO
-        for k in range(16):
-            digit = _DIGITS[text[at + 16 * place + k]]
-            seen |= digit
-            value = (value << _DIGIT_BITS) | (digit & _DIGIT)
-        limbs = (limbs[1], limbs[2], limbs[3], value)
-    return seen & _NO_DIGIT == _ZERO, from_limbs(limbs[0], limbs[1], limbs[2], limbs[3])
-
-
-@kernel("b1(u1[::1], i8, i8)")
-def _are_hex(text: TextArray, at: int, words: int) -> bool:
-    """Return whether words are hex."""
-    seen = _ZERO
-    for k in range(at, at + words * _WORD):
-        seen |= _DIGITS[text[k]]
-    return bool(seen & _NO_DIGIT == _ZERO)
 
 
 @kernel("Tuple((b1, i8))(U256)")
@@ -198,10 +163,10 @@ def _price_and_tick(price: Word, tick: Word) -> int:
     return FITS
 
 
-@kernel("i8(i8, i8, u1[::1], i8)")
-def _sync(table: int, row: int, text: TextArray, at: int) -> int:
-    first, reserve0 = word_at(text, at)
-    second, reserve1 = word_at(text, at + _WORD)
+@kernel("i8(i8, i8, i8)")
+def _sync(table: int, row: int, at: int) -> int:
+    first, reserve0 = word_at(at)
+    second, reserve1 = word_at(at + DIGITS)
     if not (first and second):
         return NO_HEX
     if reserve0 > _UINT112() or reserve1 > _UINT112():
@@ -213,14 +178,14 @@ def _sync(table: int, row: int, text: TextArray, at: int) -> int:
     return FITS
 
 
-@kernel("i8(i8, i8, u1[::1], i8, i8)")
-def _swap(table: int, row: int, text: TextArray, at: int, words: int) -> int:
-    first, price = word_at(text, at + 2 * _WORD)
-    second, liquidity = word_at(text, at + 3 * _WORD)
-    third, tick = word_at(text, at + 4 * _WORD)
-    if not (first and second and third and _are_hex(text, at, 2)):
+@kernel("i8(i8, i8, i8, i8)")
+def _swap(table: int, row: int, at: int, words: int) -> int:
+    first, price = word_at(at + 2 * DIGITS)
+    second, liquidity = word_at(at + 3 * DIGITS)
+    third, tick = word_at(at + 4 * DIGITS)
+    if not (first and second and third and are_hex(at, 2)):
         return NO_HEX
-    if words > 5 and not _are_hex(text, at + 5 * _WORD, words - 5):
+    if words > 5 and not are_hex(at + 5 * DIGITS, words - 5):
         return NO_HEX
     held = exact(table)
     if load(held, 2 * row) == ZERO():
@@ -252,10 +217,10 @@ def _swap(table: int, row: int, text: TextArray, at: int, words: int) -> int:
     return FITS
 
 
-@kernel("i8(i8, i8, u1[::1], i8)")
-def _initialize(table: int, row: int, text: TextArray, at: int) -> int:
-    first, price = word_at(text, at)
-    second, tick = word_at(text, at + _WORD)
+@kernel("i8(i8, i8, i8)")
+def _initialize(table: int, row: int, at: int) -> int:
+    first, price = word_at(at)
+    second, tick = word_at(at + DIGITS)
     if not (first and second):
         return NO_HEX
     held = exact(table)
@@ -271,14 +236,14 @@ def _initialize(table: int, row: int, text: TextArray, at: int) -> int:
     return FITS
 
 
-@kernel("i8(i8, i8, u1[::1], i8, b1)")
-def _position(table: int, row: int, text: TextArray, at: int, minted: bool) -> int:
+@kernel("i8(i8, i8, i8, b1)")
+def _position(table: int, row: int, at: int, minted: bool) -> int:
     words = 4 if minted else 3
-    whole = _are_hex(text, at, words)
-    _, amount = word_at(text, at + (_WORD if minted else 0))
-    behind = at + words * _WORD + _PREFIX
-    first, low = word_at(text, behind)
-    second, high = word_at(text, behind + _TOPIC)
+    whole = are_hex(at, words)
+    _, amount = word_at(at + (DIGITS if minted else 0))
+    behind = at + words * DIGITS + _PREFIX
+    first, low = word_at(behind)
+    second, high = word_at(behind + _TOPIC)
     if not (whole and first and second):
         return NO_HEX
     if amount > UINT128():
@@ -301,33 +266,33 @@ def _position(table: int, row: int, text: TextArray, at: int, minted: bool) -> i
     return FITS
 
 
-@kernel("i8(i8, i8, i8, u1[::1], i8)")
-def _apply(table: int, row: int, opcode: int, text: TextArray, at: int) -> int:
-    """Apply one event, its data at `at` behind the prefix.
+@kernel("i8(i8, i8, i8, i8)")
+def _apply(table: int, row: int, opcode: int, at: int) -> int:
+    """Apply one event, its data at the address `at`, behind the prefix.
 
     Returns:
         The cause why it does not fit, 0 when it does.
     """
     if opcode == SYNC:
-        return _sync(table, row, text, at)
+        return _sync(table, row, at)
     if opcode == SWAP_V3:
-        return _swap(table, row, text, at, 5)
+        return _swap(table, row, at, 5)
     if opcode == SWAP_V3_LONG:
-        return _swap(table, row, text, at, 7)
+        return _swap(table, row, at, 7)
     if opcode == MINT:
-        return _position(table, row, text, at, True)
+        return _position(table, row, at, True)
     if opcode == BURN:
-        return _position(table, row, text, at, False)
+        return _position(table, row, at, False)
     if opcode == INITIALIZE:
-        return _initialize(table, row, text, at)
+        return _initialize(table, row, at)
     return NO_SHAPE
 
 
-@kernel("i8(i8, i8[::1], u1[::1], i8[::1], i8[::1], i8[::1])")
+@kernel("i8(i8, i8[::1], i8, i8[::1], i8[::1], i8[::1])")
 def apply_logs(
     table: int,
     codes: IntArray,
-    text: TextArray,
+    text: int,
     causes: IntArray,
     touched: IntArray,
     progress: IntArray,
@@ -337,7 +302,7 @@ def apply_logs(
     Args:
         table: the market's.
         codes: int64[n], row and opcode of each event.
-        text: uint8[...], their texts one behind the other, ASCII.
+        text: the address of their texts, one behind the other, ASCII.
         causes: int64[n], written: why an event was refused, 0 when it was applied.
         touched: int64[>= n], written: the rows that were changed, each once.
         progress: int64[3], zeros at first: the next event, where its text begins, and how many rows
@@ -351,13 +316,17 @@ def apply_logs(
     scope = slot(table, SCOPE)
     while progress[NEXT] < len(codes):
         i = progress[NEXT]
-        row, opcode = codes[i] >> OPCODE_BITS, codes[i] & _OPCODE_MASK
+        if i + _ROWS_AHEAD < len(codes):
+            ask_for_row(table, codes[i + _ROWS_AHEAD] >> CODE_BITS)
+        if i + _TICKS_AHEAD < len(codes):
+            ask_for_ticks(table, codes[i + _TICKS_AHEAD] >> CODE_BITS)
+        row, opcode = codes[i] >> CODE_BITS, codes[i] >> OPCODE_AT & _OPCODE_MASK
         if not has_room(table, MOST_WORDS):
             return UNDO_FULL
         if seen[row, REFUSED] == scope:
             causes[i] = SKIPPED
         else:
-            cause = _apply(table, row, opcode, text, progress[TEXT_AT] + _PREFIX)
+            cause = _apply(table, row, opcode, text + progress[TEXT_AT] + _PREFIX)
             if cause == NO_ROOM:
                 return SLOT_FULL
             causes[i] = cause

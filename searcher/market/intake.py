@@ -43,15 +43,15 @@ DECIMALS: Final = "0x313ce567"
 NOT_READ: Final = "volatile fields not read"
 _READ_AT_ONCE: Final = 4096
 """Pools whose states are Python objects at the same time, while they are read."""
-_ATTEMPTS: Final = 8
-"""Blocks in which a pool of unknown tokens is read again, before it is given up."""
+_PATIENCE_BLOCKS: Final = 8
+"""How long a pool of unknown tokens is read again, before it is given up."""
 
 
-class _Nameless(Struct):
-    """A pool that was announced without its tokens."""
+class _Nameless(Struct, frozen=True):
+    """A pool that was announced without its tokens, to be followed in a block or soon after."""
 
     found: FoundPool
-    attempts: int = 0
+    since: int
 
 
 class Intake:
@@ -222,7 +222,7 @@ class Intake:
             if not again:
                 self.not_followed[f"{found.dex}: a pool announced twice"] += 1
         elif not found.tokens:
-            self._wait_for(_Nameless(found))
+            self._wait_for(_Nameless(found, self._states.block.number))
             self._journal.note(partial(self._forget_nameless, found.id))
         else:
             try:
@@ -427,6 +427,7 @@ class Intake:
             _log.warning("announced pools cannot be read", chain=self._chain, why=str(error))
             return
         if head() is None:
+            self._finder.relist(before)
             return  # all of it is found again by whoever rebuilds
         self._journal.note(partial(self._finder.relist, before))
         for pool in found:
@@ -454,14 +455,14 @@ class Intake:
     def _take_nameless(self, each: _Nameless, state: Any) -> None:
         """Take in a pool that was announced without its tokens, if it could be read."""
         found = each.found
-        each.attempts += 1
-        if isinstance(state, str):
-            if each.attempts >= _ATTEMPTS:
-                del self._nameless[found.id]
-                self.not_followed[f"{found.dex}: unreadable"] += 1
+        unreadable = isinstance(state, str)
+        if unreadable and self._states.block.number < each.since + _PATIENCE_BLOCKS:
             return
         del self._nameless[found.id]
         self._journal.note(partial(self._wait_for, each))
+        if unreadable:
+            self.not_followed[f"{found.dex}: unreadable"] += 1
+            return
         tokens = self._protocol_for(found).tokens_of(state)
         try:
             number = self.add(found, tokens)

@@ -16,12 +16,13 @@ from searcher.domain.events import Log
 from searcher.kernels.log_batches import (
     BURN,
     CAUSES,
+    CODE_BITS,
     DATA_WORDS,
     DONE,
     MINT,
     MISSHAPEN,
     NEXT,
-    OPCODE_BITS,
+    OPCODE_AT,
     PROGRESS,
     ROWS_TOUCHED,
     SKIPPED,
@@ -32,7 +33,7 @@ from searcher.kernels.log_batches import (
 from searcher.kernels.memory import ROOM
 from searcher.market.journal import Journal
 from searcher.market.memory import MarketMemory
-from searcher.market.pools import FAMILY_BITS, FAMILY_MASK, SLOW, Pools
+from searcher.market.pools import FAMILY_MASK, Pools
 from searcher.market.protocol import FollowedProtocol
 
 FROZEN: Final = 0
@@ -40,10 +41,11 @@ FROZEN: Final = 0
 COLD: Final = 1
 """The family of pools whose states are Python structs."""
 _TOPIC_SIZE: Final = 66
+_MISSHAPEN: Final = MISSHAPEN << OPCODE_AT
 
 
 class _Event(NamedTuple):
-    """A hot event's log: opcode, characters of data, topics, whether ticks are among these."""
+    """A hot event's log: opcode in its place, characters of data, topics, ticks among these."""
 
     opcode: int
     data_size: int
@@ -103,27 +105,27 @@ class LogRoutes:
             InvariantBroken: they do not ascend, or one is there twice.
         """
         routes, events, known = self._routes, self._events, self._known
-        codes: list[int] = []
-        texts: list[str] = []
-        self._codes, self._texts = codes, texts
-        last, foreign = -1, 0
+        self._codes, self._texts = [], []
+        add_code, add_text = self._codes.append, self._texts.append
+        route_of, last, foreign = routes.get, -1, 0
         for log in logs:
-            route = routes.get(log.address)
+            route = route_of(log.address)
             topics = log.topics
             if route is None:
                 if topics and topics[0] in known:
                     foreign += 1
                 continue
             if ordered:
-                if log.log_index <= last:
+                index = log.log_index
+                if index <= last:
                     raise InvariantBroken(
-                        f"log {log.log_index} of a block came behind log {last}: rebuild the market"
-                        " from another node"
+                        f"log {index} of a block came behind log {last}: rebuild the market from"
+                        " another node"
                     )
-                last = log.log_index
+                last = index
             if not topics:
                 continue
-            of_family = None if route == SLOW else events[route & FAMILY_MASK]
+            of_family = None if route < 0 else events[route & FAMILY_MASK]
             if of_family is None:
                 slow(log)
                 continue
@@ -131,17 +133,17 @@ class LogRoutes:
             if event is None:
                 continue
             opcode, data_size, number, has_ticks = event
-            code = route >> FAMILY_BITS << OPCODE_BITS
-            if len(log.data) != data_size or len(topics) != number:
-                codes.append(code | MISSHAPEN)
-            elif not has_ticks:
-                texts.append(log.data)
-                codes.append(code | opcode)
-            elif len(topics[2]) == _TOPIC_SIZE == len(topics[3]):
-                texts += (log.data, topics[2], topics[3])
-                codes.append(code | opcode)
-            else:
-                codes.append(code | MISSHAPEN)
+            data = log.data
+            if len(data) != data_size or len(topics) != number:
+                add_code(route | _MISSHAPEN)
+                continue
+            if has_ticks:
+                if not len(topics[2]) == _TOPIC_SIZE == len(topics[3]):
+                    add_code(route | _MISSHAPEN)
+                    continue
+                data += topics[2] + topics[3]
+            add_text(data)
+            add_code(route | opcode)
         return foreign
 
     def apply(self, memory: MarketMemory, journal: Journal) -> Applied:
@@ -154,29 +156,33 @@ class LogRoutes:
             return Applied([], {}, 0)
         codes = np.array(self._codes, np.int64)
         # What is not ASCII becomes a question mark, which is no hex digit.
-        text = np.frombuffer(bytearray("".join(self._texts), "ascii", "replace"), np.uint8)
+        text = np.frombuffer("".join(self._texts).encode("ascii", "replace"), np.uint8)
+        address = int(text.ctypes.data)
         causes, touched = np.zeros_like(codes), np.zeros_like(codes)
         progress = np.zeros(PROGRESS, np.int64)
         while True:
-            answer = apply_logs(memory.table, codes, text, causes, touched, progress)
+            answer = apply_logs(memory.table, codes, address, causes, touched, progress)
             if answer == DONE:
                 break
             if answer != SLOT_FULL:
                 raise InvariantBroken(
                     "the undo of one block does not fit: rebuild the market from the node"
                 )
-            row = int(codes[progress[NEXT]]) >> OPCODE_BITS
+            row = int(codes[progress[NEXT]]) >> CODE_BITS
             journal.make_room(row, 2 * int(memory.shape[row, ROOM]) or 1)
         rows = touched[: progress[ROWS_TOUCHED]].tolist()
         if not causes.any():
             return Applied(rows, {}, len(codes))
         refused = {
-            int(codes[i]) >> OPCODE_BITS: CAUSES[int(causes[i])] for i in np.flatnonzero(causes > 0)
+            int(codes[i]) >> CODE_BITS: CAUSES[int(causes[i])] for i in np.flatnonzero(causes > 0)
         }
         return Applied(rows, refused, int((causes != SKIPPED).sum()))
 
 
 def _event(opcode: int) -> _Event:
     return _Event(
-        opcode, 2 + 64 * DATA_WORDS[opcode], TOPICS[opcode], has_ticks=opcode in {MINT, BURN}
+        opcode << OPCODE_AT,
+        2 + 64 * DATA_WORDS[opcode],
+        TOPICS[opcode],
+        has_ticks=opcode in {MINT, BURN},
     )

@@ -43,6 +43,8 @@ _LEAST_SLOT: Final = 8
 """Ticks or pieces of the smallest slot; each next size is twice the one before."""
 _TICKS_A_ROW: Final = 256
 _PIECES_A_ROW: Final = 64
+_TICKS_TO_COME: Final = 4
+"""Space for two positions more, so that a pool's first Mint does not move all its ticks."""
 _EDGES_ROOM: Final = 1 << 18
 """Word edges of all tick spacings together: spacing 1 has 13,864, and their sum converges."""
 _UNDO_A_ROW: Final = 64
@@ -321,7 +323,7 @@ class MarketMemory:
         about[KIND], about[FEE], about[SPACING] = CONCENTRATED, fee_pips, spacing
         if count > about[ROOM]:
             self.free(row)
-            about[FIRST], about[ROOM], _ = self.tick_slots.take(count)
+            about[FIRST], about[ROOM], _ = self.tick_slots.take(count + _TICKS_TO_COME)
         self.know_spacing(spacing)
         first = int(about[FIRST])
         held = slice(first, first + count)

@@ -7,14 +7,16 @@ from itertools import combinations
 from typing import Any, Final
 
 from searcher.domain.units import Address
+from searcher.kernels.log_batches import CODE_BITS, OPCODE_AT
 from searcher.kernels.memory import KIND
 from searcher.market.memory import MarketMemory
 from searcher.market.protocol import FollowedProtocol, Pool, Quote, Row
 
 SLOW: Final = -1
 """The route of an address whose logs are looked at one by one."""
-FAMILY_BITS: Final = 6
-FAMILY_MASK: Final = (1 << FAMILY_BITS) - 1
+FAMILY_BITS: Final = CODE_BITS
+"""What lies below the row in a route: its family, and space for an event's opcode."""
+FAMILY_MASK: Final = (1 << OPCODE_AT) - 1
 _NO_QUOTE: Final = Quote(0, 0)
 _ONE_CROSSING: Final = Quote(0, 0, 1)
 

@@ -1,8 +1,8 @@
 """A tree of blocks that grows at random, and a market that follows one branch or another of it.
 
 Beside the pools whose states lie in arrays there are *baskets*: three tokens at a moving rate,
-announced without their tokens, changed by a contract that is not theirs as well, and drawn in
-pieces. They take every path that pools of other curves take.
+announced with or without their tokens, read until they answer, changed by a contract that is not
+theirs as well, and drawn in pieces. They take every path that pools of other curves take.
 """
 
 # A basket has the methods of its base, and needs few of their arguments.
@@ -79,9 +79,9 @@ class Basket(FollowedProtocol[BasketState]):
         pass
 
     def announced(self, name, dex, log):
-        (pool,) = words(log, topics=1, data=1)
+        pool, *tokens = words(log, topics=1, data=(len(log.data) - 2) // 64)
         where = address(pool)
-        return Announcement(where, where, (), 0, 0, BasketIdentity(where))
+        return Announcement(where, where, tuple(map(address, tokens)), 0, 0, BasketIdentity(where))
 
     def identity(self, pool):
         return BasketIdentity(pool.address)
@@ -249,7 +249,7 @@ class Tree:
         if call["data"] == "0x00007a7e":
             return "0x" if seed[0] < 16 else data(seed[1] // 64)
         state = node.states[call["to"]]
-        return "0x" if seed[0] < 64 else data(*state.tokens, *state.balances, state.scale, 1)
+        return "0x" if seed[0] < 128 else data(*state.tokens, *state.balances, state.scale, 1)
 
     # ---- inside
 
@@ -296,7 +296,7 @@ class Tree:
             tokens = tuple(rng.sample(TOKENS, 3))
             balances = tuple(rng.randrange(10**6) for _ in range(3))
             states[where] = BasketState(tokens, balances, 1, 1, where)
-            return [Log(factory, (created,), data(where))]
+            return [Log(factory, (created,), data(where, *rng.choice(((), tokens))))]
         pair = sorted(rng.sample(TOKENS, 2))
         values = {"v2": (where, 1), "fork": (where, 1), "slip": (where,)}.get(dex, (60, where))
         third = {"slip": [60], "v3": [500], "cake": [500]}.get(dex, [])
