@@ -465,6 +465,7 @@ class Intake:
             _log.warning("announced pools cannot be read", chain=self._chain, why=str(error))
             return
         if head() is None:
+            self._finder.relist(before)
             return  # all of it is found again by whoever rebuilds
         self._journal.note(partial(self._finder.relist, before))
         for pool in found:

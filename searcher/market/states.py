@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+
 from searcher.domain.units import Address
-from searcher.kernels.curves import FloatArray
+from searcher.kernels.curves import COLUMNS, FloatArray
 from searcher.kernels.hops import write_image, write_rates
 from searcher.kernels.memory import CHANGED, CONCENTRATED, PIECEWISE
 from searcher.kernels.refusal import Status, SwapRefused
@@ -21,6 +23,7 @@ PieceMaker: TypeAlias = Callable[
 ]
 """Returns the pieces float64[n, 4] of a curve from one token to another; see `kernels.memory`."""
 
+_NOTHING: Final[FloatArray] = np.empty((0, COLUMNS))
 _LOADED_KEPT: Final = 4096
 """States made from arrays that are kept, until so many pools were asked for."""
 
@@ -152,11 +155,13 @@ class States:
             if protocol.kind != PIECEWISE:
                 self._store(row, pool, protocol.at(state, block))
                 continue
-            pair = self._pools.rows[row]
-            sides = (
-                self._pieces(protocol, state, block, pair.token0, pair.token1),
-                self._pieces(protocol, state, block, pair.token1, pair.token0),
-            )
+            _, token0, token1, *_ = self._pools.rows[row]
+            sides = (_NOTHING, _NOTHING)
+            if protocol.trades(state, token0, token1):
+                sides = (
+                    self._pieces(protocol, state, block, token0, token1),
+                    self._pieces(protocol, state, block, token1, token0),
+                )
             self._about_to_write(row, max(map(len, sides)))
             self._memory.write_pieces(row, sides)
             write_rates(self._memory.table, row)

@@ -6,7 +6,7 @@ from searcher.domain import artifacts
 from searcher.domain.artifacts import artifact
 from searcher.domain.errors import NotReady
 
-CARRIED = ["Executor", "PoolReader"]
+CARRIED = ["Executor", "PoolReader", "CallReader"]
 
 
 @pytest.mark.parametrize("contract", CARRIED)

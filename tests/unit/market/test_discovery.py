@@ -213,7 +213,7 @@ async def test_any_damaged_byte_costs_what_comes_after_it_and_no_more(node, tmp_
     await discovery(tmp_path).find(node, head(499))
     file = tmp_path / "test.found"
     whole = file.read_bytes()
-    for place in range(0, len(whole), 97):
+    for place in range(0, len(whole), 397):
         damaged = bytearray(whole)
         damaged[place] ^= 0x40
         file.write_bytes(damaged)
