@@ -74,7 +74,7 @@ def program(tmp_path):
     package.mkdir(parents=True)
     for folder in (package, package.parent):
         (folder / "__init__.py").touch()
-    for name in ("_jit.py", "_word.py"):
+    for name in ("_jit.py", "_loading.py", "_word.py"):
         shutil.copy(KERNELS / name, package)
     (package / "callee.py").write_text(CALLEE.format(1))
     (package / "caller.py").write_text(CALLER)
