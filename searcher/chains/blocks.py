@@ -53,11 +53,13 @@ class Head(Struct, frozen=True):
 class AssemblerStatistics(Struct, frozen=True):
     """What became of heads: announced again or superseded, filled in, applied, reorganised.
 
+    `too_deep` counts the reorganisations without an ancestor among the blocks applied last.
     `failed_attempts` counts by cause the requests for logs and parents that were asked again.
     """
 
     applied: int
     reorganised: int
+    too_deep: int
     repeated: int
     superseded: int
     filled: int
@@ -133,6 +135,30 @@ def logs_bloom(logs: Iterable[Log]) -> int:
     return bloom
 
 
+def complete_logs(head: Head, raw_logs: Any) -> tuple[Log, ...]:
+    """Return a block's logs from a node's answer, complete.
+
+    They are taken for complete when all name this block, are numbered from 0 without a gap, and
+    make up exactly the bloom filter that the header, and so its hash, commits to. What that cannot
+    show is an answer cut off behind a log after which every address and topic repeats.
+
+    Raises:
+        Unproven: they are not.
+    """
+    try:
+        if any(raw["blockHash"].lower() != head.header.hash for raw in raw_logs):
+            raise Unproven("foreign_block")
+        logs = tuple(map(parse_log, raw_logs))
+        bloom = logs_bloom(logs)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Unproven("malformed") from error
+    if any(log.log_index != i for i, log in enumerate(logs)):
+        raise Unproven("log_missing")
+    if bloom != head.logs_bloom:
+        raise Unproven("bloom_differs")
+    return logs
+
+
 @lru_cache(maxsize=1 << 14)
 def _bloom_bits(item: str) -> int:
     digest = keccak256(bytes.fromhex(item[2:]))
@@ -147,7 +173,7 @@ class _Superseded(Exception):
     """A newer head waits: what was being asked for may have been reorganised away."""
 
 
-class _Unproven(Exception):
+class Unproven(Exception):
     """An answer that does not prove itself; its text is the cause it is counted under."""
 
 
@@ -160,7 +186,10 @@ class BlockAssembler:
         heads: where they arrive.
         clock: time of the process.
         gap_depth: how many missed blocks are fetched by walking back along parent hashes; a head
-            further away is reported as a reorganisation, because the remedy is the same.
+            further away is reported as a reorganisation without an ancestor, because the remedy is
+            the same.
+        reorg_depth: how many applied blocks a new branch may replace and still be followed from the
+            ancestor that it shares with them.
         patience_s: how often a node that fails to give a block which it announced is complained
             about in the log; it is asked on until it does, or until a newer head arrives.
     """
@@ -173,6 +202,7 @@ class BlockAssembler:
         *,
         clock: Clock,
         gap_depth: int = 64,
+        reorg_depth: int = 64,
         patience_s: float = 10.0,
     ) -> None:
         self._chain = chain
@@ -181,7 +211,7 @@ class BlockAssembler:
         self._clock = clock
         self._gap_depth = gap_depth
         self._patience_ns = int(patience_s * 1e9)
-        self._applied: BlockHeader | None = None
+        self._applied: deque[BlockHeader] = deque(maxlen=reorg_depth + 1)
         self._recent: deque[Hash32] = deque(maxlen=_REMEMBERED)
         self._counts: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
@@ -203,16 +233,18 @@ class BlockAssembler:
     ) -> AsyncIterator[BlockApplied | ChainReorganised]:
         """Iterate over what happens on top of `after`, without end.
 
-        A `BlockApplied` is the child of the block before it. After a `ChainReorganised`, whose head
-        is not itself applied, the consumer rebuilds its state on that head; what follows builds on
-        it. Without `after` the first announced head is applied. An unreachable node makes it wait.
+        A `BlockApplied` is the child of the block before it. After a `ChainReorganised` the
+        consumer takes its state back to the ancestor, or reads it anew at the head where there is
+        none; what follows builds on that. Without `after` the first announced head is applied. An
+        unreachable node makes it wait.
 
         Raises:
             Misconfigured: the node refuses the credentials or has no such address.
         """
-        self._applied = after
+        self._applied.clear()
         self._recent.clear()
         if after is not None:
+            self._applied.append(after)
             self._recent.extend((after.parent_hash, after.hash))
         while True:
             head = await self._heads.get()
@@ -221,10 +253,9 @@ class BlockAssembler:
                 continue
             try:
                 path = await self._path(head)
-                if path is None:
-                    yield self._reorganise(head)
-                    continue
-                for step in path:
+                if self._applied and (path is None or not self._follows(path[0])):
+                    yield self._reorganise(head, path)
+                for step in path or ():
                     yield self._apply(step, await self._insist(self._logs, step), head.received_ns)
             except _Superseded:
                 self._counts["superseded"] += 1
@@ -234,6 +265,7 @@ class BlockAssembler:
         return AssemblerStatistics(
             applied=self._counts["applied"],
             reorganised=self._counts["reorganised"],
+            too_deep=self._counts["too_deep"],
             repeated=self._counts["repeated"],
             superseded=self._counts["superseded"],
             filled=self._counts["filled"],
@@ -241,29 +273,42 @@ class BlockAssembler:
         )
 
     async def _path(self, head: Head) -> list[Head] | None:
-        """Return the heads from the applied block to `head`, or None where they do not connect.
+        """Return the heads up to `head` that follow one of the applied blocks, oldest first.
 
         The walk goes back along parent hashes; nothing is assumed from block numbers but its end.
+        None when it meets no applied block within its bounds.
         """
-        applied = self._applied
         path = [head]
-        while applied is not None and path[-1].header.parent_hash != applied.hash:
-            oldest = path[-1].header
-            if oldest.number <= applied.number + 1 or len(path) > self._gap_depth:
+        known = {header.hash for header in self._applied}
+        while known and path[-1].header.parent_hash not in known:
+            number = path[-1].header.number
+            ahead = number > self._applied[-1].number + 1
+            if number <= self._applied[0].number + 1 or (ahead and len(path) > self._gap_depth):
                 return None
             path.append(await self._insist(self._parent, path[-1]))
         self._counts["filled"] += len(path) - 1
         return path[::-1]
 
+    def _follows(self, head: Head) -> bool:
+        return head.header.parent_hash == self._applied[-1].hash
+
     def _apply(self, head: Head, logs: tuple[Log, ...], received_ns: int) -> BlockApplied:
-        self._applied = head.header
+        self._applied.append(head.header)
         self._recent.append(head.header.hash)
         self._counts["applied"] += 1
         return BlockApplied(self._chain, head.header, logs, received_ns, self._clock.monotonic_ns())
 
-    def _reorganise(self, head: Head) -> ChainReorganised:
-        abandoned = self._applied
-        assert abandoned is not None
+    def _reorganise(self, head: Head, path: Sequence[Head] | None) -> ChainReorganised:
+        """Go back to the applied block that a path follows, or on to the head without a path."""
+        abandoned = self._applied[-1]
+        if path is None:
+            self._counts["too_deep"] += 1
+            self._applied.clear()
+            self._applied.append(head.header)
+        else:
+            while not self._follows(path[0]):
+                self._applied.pop()
+        base = self._applied[-1]
         _log.warning(
             "chain_reorganised",
             chain=self._chain,
@@ -271,46 +316,32 @@ class BlockAssembler:
             abandoned_hash=abandoned.hash,
             head=head.header.number,
             head_hash=head.header.hash,
+            ancestor=base.number if path else None,
         )
-        self._applied = head.header
         self._recent.clear()
-        self._recent.append(head.header.hash)
+        self._recent.extend(header.hash for header in self._applied)
         self._counts["reorganised"] += 1
-        return ChainReorganised(self._chain, abandoned.ref, head.header, self._clock.monotonic_ns())
+        ancestor = base.ref if path else None
+        now_ns = self._clock.monotonic_ns()
+        return ChainReorganised(self._chain, abandoned.ref, base, now_ns, ancestor)
 
     async def _parent(self, child: Head) -> Head:
         wanted = child.header.parent_hash
         raw = await self._rpc.call("eth_getBlockByHash", [wanted, False])
         if raw is None:
-            raise _Unproven("unknown_block")
+            raise Unproven("unknown_block")
         try:
             head = parse_head(raw, child.received_ns)
         except (ValueError, AttributeError) as error:
-            raise _Unproven("malformed") from error
+            raise Unproven("malformed") from error
         if head.header.hash != wanted or head.header.number != child.header.number - 1:
-            raise _Unproven("foreign_block")
+            raise Unproven("foreign_block")
         return head
 
     async def _logs(self, head: Head) -> tuple[Log, ...]:
-        """Return the block's logs, complete.
-
-        They are taken for complete when all name this block, are numbered from 0 without a gap, and
-        make up exactly the bloom filter that the header, and so its hash, commits to. What that
-        cannot show is an answer cut off behind a log after which every address and topic repeats.
-        """
+        """Return the block's logs, complete."""
         raw_logs = await self._rpc.call("eth_getLogs", [{"blockHash": head.header.hash}])
-        try:
-            if any(raw["blockHash"].lower() != head.header.hash for raw in raw_logs):
-                raise _Unproven("foreign_block")
-            logs = tuple(map(parse_log, raw_logs))
-            bloom = logs_bloom(logs)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise _Unproven("malformed") from error
-        if any(log.log_index != i for i, log in enumerate(logs)):
-            raise _Unproven("log_missing")
-        if bloom != head.logs_bloom:
-            raise _Unproven("bloom_differs")
-        return logs
+        return complete_logs(head, raw_logs)
 
     async def _insist(self, ask: Callable[[Head], Awaitable[T]], head: Head) -> T:
         """Ask until the answer proves itself, however long the node is away.
@@ -323,7 +354,7 @@ class BlockAssembler:
         while True:
             try:
                 return await ask(head)
-            except _Unproven as unproven:
+            except Unproven as unproven:
                 cause, words = str(unproven), ""
             except (Retryable, Rejected) as refused:
                 cause, words = type(refused).__name__, str(refused)

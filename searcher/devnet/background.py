@@ -26,6 +26,7 @@ from searcher.chains.rpc import RpcClient
 from searcher.devnet.laboratory import Laboratory
 from searcher.devnet.manifest import Manifest, load
 from searcher.domain.errors import NotReady, SearcherError
+from searcher.domain.folders import state_folder
 
 _START_TIMEOUT_S: Final = 300.0
 _STOP_TIMEOUT_S: Final = 15.0
@@ -70,15 +71,14 @@ class Status(Struct, frozen=True):
     chains: tuple[ChainStatus, ...]
 
 
-def state_folder() -> Path:
+def laboratory_folder() -> Path:
     """Return where state, manifests and logs are: `$XDG_STATE_HOME/searcher/devnet`."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "searcher" / "devnet"
+    return state_folder() / "devnet"
 
 
 def manifest_paths(folder: Path | None = None) -> dict[str, Path]:
     """Return the manifest of each running chain by name, empty when nothing is up."""
-    folder = folder or state_folder()
+    folder = folder or laboratory_folder()
     running = _running(folder)
     return {} if running is None else {n: folder / f"{n}.json" for n in running.request.chains}
 
@@ -89,7 +89,7 @@ def up(request: Request, folder: Path | None = None) -> Running:
     Raises:
         NotReady: one is up already, or something that it needs is missing.
     """
-    folder = folder or state_folder()
+    folder = folder or laboratory_folder()
     with _locked(folder):
         running = _running(folder)
         if running is not None:
@@ -117,7 +117,7 @@ def up(request: Request, folder: Path | None = None) -> Running:
 
 def down(folder: Path | None = None) -> bool:
     """End the background laboratory; returns False when none is up."""
-    folder = folder or state_folder()
+    folder = folder or laboratory_folder()
     with _locked(folder):
         running = _running(folder)
         if running is not None:
@@ -131,7 +131,7 @@ def down(folder: Path | None = None) -> bool:
 
 async def status(folder: Path | None = None) -> Status:
     """Return what is up and how its chains are."""
-    folder = folder or state_folder()
+    folder = folder or laboratory_folder()
     running = _running(folder)
     if running is None:
         return Status(up=False, pid=None, chains=())

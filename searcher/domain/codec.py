@@ -2,7 +2,8 @@
 
 A field annotated `Uint256` or `Int256` becomes a decimal string in records for JSON and SQL, and
 32 bytes big-endian (two's complement for `Int256`) in msgpack; msgspec, orjson and SQLite would
-each overflow or lose it otherwise. Everything else follows msgspec.
+each overflow or lose it otherwise. A plain `int` that does not fit msgpack's 64 bits becomes 32
+bytes two's complement there. Everything else follows msgspec.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import typing
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -95,12 +96,21 @@ def _converter(kind: Any, *, text: bool, out: bool) -> _Convert:
     if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
         convert = _converter(args[0], text=text, out=out)
         return (lambda v: [convert(i) for i in v]) if out else lambda v: tuple(map(convert, v))
+    if origin is tuple:
+        return _row([_converter(a, text=text, out=out) for a in args], out=out)
+    return _plain(kind, text=text, out=out)
+
+
+def _plain(kind: Any, *, text: bool, out: bool) -> _Convert:
+    """Convert what has no parts that its type names in brackets."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _struct(kind, text=text, out=out)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return (lambda v: v.value) if out else kind
     if kind is bytes and text:
         return (lambda v: "0x" + v.hex()) if out else lambda v: bytes.fromhex(v[2:])
+    if kind is int and not text:
+        return _wide if out else _from_wide
     if kind in (int, str, float, bool, bytes):
         return _same if out else lambda v: msgspec.convert(v, kind)
     raise TypeError(f"the codec has no form for {kind!r}")
@@ -121,6 +131,33 @@ def _integer(*, signed: bool, text: bool, out: bool) -> _Convert:
     return lambda v: int.from_bytes(v, "big", signed=signed)
 
 
+def _wide(value: int) -> int | bytes:
+    fits = -(1 << 63) <= value < 1 << 64
+    return value if fits else _INT256_OUT(value)
+
+
+def _from_wide(raw: Any) -> int:
+    if type(raw) is int:
+        return raw
+    return _INT256_IN(raw) if isinstance(raw, bytes) else msgspec.convert(raw, int)
+
+
+_INT256_OUT: Final = _integer(signed=True, text=False, out=True)
+_INT256_IN: Final = _integer(signed=True, text=False, out=False)
+
+
+def _row(converts: list[_Convert], *, out: bool) -> _Convert:
+    """Convert a tuple of exactly as many parts as its type names."""
+
+    def convert(parts: Any) -> Any:
+        if len(parts) != len(converts):
+            raise ValueError(f"expected {len(converts)} entries, found {len(parts)}")
+        made = [each(part) for each, part in zip(converts, parts, strict=True)]
+        return made if out else tuple(made)
+
+    return convert
+
+
 def _struct(kind: type[msgspec.Struct], *, text: bool, out: bool) -> _Convert:
     hints = typing.get_type_hints(kind, include_extras=True)
     parts = {name: _converter(hints[name], text=text, out=out) for name in kind.__struct_fields__}
@@ -128,7 +165,7 @@ def _struct(kind: type[msgspec.Struct], *, text: bool, out: bool) -> _Convert:
         return lambda v: {name: convert(getattr(v, name)) for name, convert in parts.items()}
 
     def build(record: dict[str, Any]) -> Any:
-        if unknown := record.keys() - parts.keys():
+        if len(record) != len(parts) and (unknown := record.keys() - parts.keys()):
             raise ValueError(f"not a {kind.__name__}: unknown {', '.join(sorted(unknown))}")
         return kind(**{name: convert(record[name]) for name, convert in parts.items()})
 

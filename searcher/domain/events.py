@@ -73,15 +73,18 @@ class BlockApplied(Struct, frozen=True):
 
 
 class ChainReorganised(Struct, frozen=True):
-    """A header's parent is not the head that was applied: state above must be rebuilt.
+    """The head that was applied, `abandoned`, is no longer an ancestor of the node's head.
 
-    `abandoned` is the head that was applied and is no longer an ancestor.
+    `head` is where to go on from. When it is the `ancestor` that both branches share, state is
+    taken back to it, and each block of the new branch follows. Without an ancestor the branches
+    part too far back, or blocks are missing: state is read anew at `head`, which does not follow.
     """
 
     chain: str
     abandoned: BlockRef
     head: BlockHeader
     at_ns: int
+    ancestor: BlockRef | None = None
 
 
 class PendingTx(Struct, frozen=True):

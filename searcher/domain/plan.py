@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -19,10 +20,14 @@ class Mode(StrEnum):
 
 
 class CurveKind(StrEnum):
-    """The closed set of curves; a protocol names one of them."""
+    """The closed set of curves that the executor tells apart; a protocol names one of them.
+
+    `OTHER` is every curve that it has no adapter for: searched and shown, never planned.
+    """
 
     CONSTANT_PRODUCT = "constant_product"
     CONCENTRATED = "concentrated"
+    OTHER = "other"
 
 
 class Hop(Struct, frozen=True):
@@ -46,11 +51,12 @@ class Hop(Struct, frozen=True):
 class Opportunity(Struct, frozen=True):
     """A route that pays on a given state, exact to the wei.
 
-    `hops` is a cycle: the first takes and the last gives the start token. `conversion` swaps the
-    cycle's whole profit to the wrapped native token when the start token is another one; it is
-    empty otherwise. `gross_wei` is what remains in wrapped native, before gas and bid.
-    `behind` are the pending transactions it follows, in order; empty for an arbitrage on the
-    parent's state.
+    `hops` is a cycle: the first takes and the last gives the start token. Or it is a split, several
+    ways at once from the start token and back to it: then its hops stand in an order in which each
+    finds what it takes. `conversion` swaps the whole profit to the wrapped native token when the
+    start token is another one; it is empty otherwise. `gross_wei` is what remains in wrapped
+    native, before gas and bid. `behind` are the pending transactions it follows, in order; empty
+    for an arbitrage on the parent's state.
     """
 
     id: OpportunityId
@@ -68,9 +74,27 @@ class Opportunity(Struct, frozen=True):
     at_ns: int
 
     @property
+    def start(self) -> Address:
+        """The start token."""
+        return self.hops[0].token_in
+
+    @property
     def amount_in(self) -> int:
-        """What the first hop takes, in smallest units of the start token."""
-        return self.hops[0].amount_in
+        """What the hops take of the start token, in smallest units."""
+        return sum(hop.amount_in for hop in self.hops if hop.token_in == self.start)
+
+    @property
+    def amount_out(self) -> int:
+        """What they give of it."""
+        return sum(hop.amount_out for hop in self.hops if hop.token_out == self.start)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether it takes several ways at once."""
+        return any(
+            before.token_out != after.token_in or before.amount_out != after.amount_in
+            for before, after in pairwise(self.hops)
+        )
 
     @property
     def pools(self) -> frozenset[Address]:

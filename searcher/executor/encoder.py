@@ -4,11 +4,16 @@ A cycle runs backwards. Its last pool pays the start token to the executor first
 the first pool is paid out of that, and each pool sends its output straight to the pool that needs
 it. So a cycle needs no own capital, an intermediate token never touches the executor, and n hops
 cost n + 1 transfers. A conversion runs the same way, and is paid for with the cycle's profit.
+
+A split runs backwards too: every pool that gives the start token pays first, each in the callback
+of the one before it; in the innermost all other swaps are made in their order, out of and into the
+executor, and then each of those pools is paid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import assert_never
 
@@ -53,9 +58,13 @@ def encode(
         ValueError: the hops are not a cycle with its conversion, or a figure does not fit.
     """
     _check_route(opportunity, wrapped_native)
-    start = opportunity.hops[0].token_in
-    number, tokens = (0, ()) if start == wrapped_native else (1, (start,))
-    commands = _cycle(opportunity.hops, number)
+    numbers = _numbers(opportunity, wrapped_native)
+    tokens = tuple(token for token in numbers if token != wrapped_native)
+    number = numbers[opportunity.start]
+    if opportunity.is_split:
+        commands = _split(opportunity.hops, numbers)
+    else:
+        commands = _cycle(opportunity.hops, number)
     if opportunity.conversion:
         commands += _deliver(opportunity.conversion, Receiver.EXECUTOR, number)
     calldata = program.write(Program(last_block, least_profit_wei, 0, exact, tokens, commands))
@@ -90,17 +99,62 @@ def decode(calldata: bytes) -> Program:
     return program.read(calldata)
 
 
+def _numbers(opportunity: Opportunity, wrapped_native: Address) -> dict[Address, int]:
+    """Number the tokens that the executor itself pays: wrapped native is 0."""
+    paid = [opportunity.start]
+    if opportunity.is_split:
+        paid += [hop.token_in for hop in opportunity.hops]
+    return {token: n for n, token in enumerate(dict.fromkeys([wrapped_native, *paid]))}
+
+
+def _split(hops: Sequence[Hop], numbers: Mapping[Address, int]) -> tuple[Command, ...]:
+    """Have all that give the start token pay first, and swap the rest in between."""
+    start = hops[0].token_in
+    commands: tuple[Command, ...] = tuple(
+        command for hop in hops if hop.token_out != start for command in _kept(hop, numbers)
+    )
+    for hop in hops:
+        if hop.token_out == start:
+            paid = Pay(Receiver.CALLER, numbers[hop.token_in], hop.amount_in)
+            commands = (_paying_first(hop, (*commands, paid)),)
+    return commands
+
+
+def _kept(hop: Hop, numbers: Mapping[Address, int]) -> tuple[Command, ...]:
+    """Swap what the executor holds into what it keeps."""
+    number = numbers[hop.token_in]
+    match hop.curve:
+        case CurveKind.CONCENTRATED:
+            paid = Pay(Receiver.CALLER, number, hop.amount_in)
+            return (SwapPool(Receiver.EXECUTOR, *_swap(hop), hop.amount_in, (paid,)),)
+        case CurveKind.CONSTANT_PRODUCT:
+            paid = Pay(Receiver.NEXT, number, hop.amount_in)
+            return (paid, SwapPair(Receiver.EXECUTOR, *_swap(hop), hop.amount_out))
+        case CurveKind.OTHER:
+            raise ValueError(_no_adapter(hop))
+        case _:
+            assert_never(hop.curve)
+
+
+def _paying_first(hop: Hop, commands: tuple[Command, ...]) -> Command:
+    """Have a pool pay the executor, and be paid by commands in its callback."""
+    match hop.curve:
+        case CurveKind.CONCENTRATED:
+            return SwapPool(Receiver.EXECUTOR, *_swap(hop), hop.amount_in, commands)
+        case CurveKind.CONSTANT_PRODUCT:
+            return FlashPair(Receiver.EXECUTOR, *_swap(hop), hop.amount_out, commands)
+        case CurveKind.OTHER:
+            raise ValueError(_no_adapter(hop))
+        case _:
+            assert_never(hop.curve)
+
+
 def _cycle(hops: Sequence[Hop], number: int) -> tuple[Command, ...]:
     """Have the last pool pay first, whatever its kind."""
     *earlier, last = hops
-    match last.curve:
-        case CurveKind.CONCENTRATED:
-            return _deliver(hops, Receiver.EXECUTOR, number)
-        case CurveKind.CONSTANT_PRODUCT:
-            feed = _deliver(earlier, Receiver.CALLER, number)
-            return (FlashPair(Receiver.EXECUTOR, *_swap(last), last.amount_out, feed),)
-        case _:
-            assert_never(last.curve)
+    if last.curve is CurveKind.CONCENTRATED:
+        return _deliver(hops, Receiver.EXECUTOR, number)
+    return (_paying_first(last, _deliver(earlier, Receiver.CALLER, number)),)
 
 
 def _deliver(hops: Sequence[Hop], receiver: Receiver, number: int) -> tuple[Command, ...]:
@@ -113,8 +167,14 @@ def _deliver(hops: Sequence[Hop], receiver: Receiver, number: int) -> tuple[Comm
         case CurveKind.CONSTANT_PRODUCT:
             feed = _feed(earlier, last, Receiver.NEXT, number)
             return (*feed, SwapPair(receiver, *_swap(last), last.amount_out))
+        case CurveKind.OTHER:
+            raise ValueError(_no_adapter(last))
         case _:
             assert_never(last.curve)
+
+
+def _no_adapter(hop: Hop) -> str:
+    return f"the executor has no adapter for {hop.protocol} pools such as {hop.pool}"
 
 
 def _feed(earlier: Sequence[Hop], hop: Hop, receiver: Receiver, number: int) -> tuple[Command, ...]:
@@ -132,9 +192,10 @@ def _check_route(opportunity: Opportunity, wrapped_native: Address) -> None:
     hops, conversion = opportunity.hops, opportunity.conversion
     if len(hops) < 2:
         raise ValueError(f"{opportunity.id} has {len(hops)} hops: a cycle has at least two")
-    _check_chain(opportunity, hops)
-    start = hops[0].token_in
-    if hops[-1].token_out != start:
+    start = opportunity.start
+    if opportunity.is_split:
+        _check_split(opportunity)
+    elif hops[-1].token_out != start:
         raise ValueError(f"{opportunity.id} ends with {hops[-1].token_out}, not {start}")
     if len({hop.pool for hop in hops}) != len(hops):
         raise ValueError(f"{opportunity.id} swaps twice on one pool, which a callback locks")
@@ -146,11 +207,26 @@ def _check_route(opportunity: Opportunity, wrapped_native: Address) -> None:
     if not conversion:
         return
     _check_chain(opportunity, conversion)
-    profit = hops[-1].amount_out - hops[0].amount_in
+    profit = opportunity.amount_out - opportunity.amount_in
     if (conversion[0].token_in, conversion[0].amount_in) != (start, profit):
         raise ValueError(f"{opportunity.id} does not convert its whole profit of {profit} {start}")
     if conversion[-1].token_out != wrapped_native:
         raise ValueError(f"{opportunity.id} converts to {conversion[-1].token_out}, not wrapped")
+
+
+def _check_split(opportunity: Opportunity) -> None:
+    """Check that each hop finds what it takes, the start token being there from the beginning."""
+    start = opportunity.start
+    held = Counter({start: opportunity.amount_out})
+    last = [hop for hop in opportunity.hops if hop.token_out == start]
+    for hop in (*(hop for hop in opportunity.hops if hop.token_out != start), *last):
+        if held[hop.token_in] < hop.amount_in:
+            raise ValueError(
+                f"{opportunity.id} has {held[hop.token_in]} {hop.token_in} when {hop.pool} takes"
+                f" {hop.amount_in}"
+            )
+        held[hop.token_in] -= hop.amount_in
+        held[hop.token_out] += hop.amount_out if hop.token_out != start else 0
 
 
 def _check_chain(opportunity: Opportunity, hops: Sequence[Hop]) -> None:

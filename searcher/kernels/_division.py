@@ -24,6 +24,7 @@ from searcher.kernels._word import (
     limb,
     mul128,
     u256,
+    when,
 )
 
 Word: TypeAlias = Any
@@ -72,23 +73,20 @@ divide128: Final = divq if HARDWARE_DIVISION and not PORTABLE_DIVISION else divi
 """Divides 128 bits by 64: (quotient, remainder) of (high, low, divisor), high < divisor."""
 
 
-@kernel("u8(u8, u8)")
+@kernel("u8(u8, u8)", inlined=True)
 def reciprocal(d1: Limb, d0: Limb) -> Limb:
     """Return the reciprocal of a normalised two-limb divisor (algorithm 6)."""
     v = divide128(~d1, _ALL, d1)[0]
     p = d1 * v + d0
-    if p < d0:
-        v -= _ONE
-        if p >= d1:
-            v -= _ONE
-            p -= d1
-        p -= d1
+    wrapped = p < d0
+    again = wrapped & (p >= d1)
+    v -= when(wrapped, _ONE) + when(again, _ONE)
+    p -= when(wrapped, d1) + when(again, d1)
     t1, t0 = mul128(v, d0)
     p += t1
-    if p < t1:
-        v -= _ONE
-        if p > d1 or (p == d1 and t0 >= d0):
-            v -= _ONE
+    wrapped = p < t1
+    again = wrapped & ((p > d1) | ((p == d1) & (t0 >= d0)))
+    v -= when(wrapped, _ONE) + when(again, _ONE)
     return v
 
 
@@ -98,24 +96,26 @@ def divide3by2(
 ) -> tuple[Limb, Limb, Limb]:
     """Divide three limbs by two (algorithm 4): (quotient, remainder high, remainder low).
 
-    `v` is the divisor's reciprocal, and (u2, u1) < (d1, d0) is demanded.
+    `v` is the divisor's reciprocal, and (u2, u1) < (d1, d0) is demanded. The first correction is
+    needed or not at random, so it is made without a branch; the second almost never.
     """
     q1, q0 = mul128(v, u2)
     q0 += u1
-    q1 += u2 + (_ONE if q0 < u1 else _NONE)
+    q1 += u2 + when(q0 < u1, _ONE)
     r1 = u1 - q1 * d1
     t1, t0 = mul128(d0, q1)
     # (r1, r0) = (r1, u0) - (t1, t0) - (d1, d0), all modulo 2^128
     r0 = u0 - t0
-    r1 = r1 - t1 - (_ONE if u0 < t0 else _NONE)
-    borrow = _ONE if r0 < d0 else _NONE
+    r1 = r1 - t1 - when(u0 < t0, _ONE)
+    borrow = when(r0 < d0, _ONE)
     r0 -= d0
     r1 = r1 - d1 - borrow
     q1 += _ONE
-    if r1 >= q0:
-        q1 -= _ONE
-        r0 += d0
-        r1 += d1 + (_ONE if r0 < d0 else _NONE)
+    beyond = r1 >= q0
+    q1 -= when(beyond, _ONE)
+    back = when(beyond, d0)
+    r0 += back
+    r1 += when(beyond, d1) + when(r0 < back, _ONE)
     if r1 > d1 or (r1 == d1 and r0 >= d0):
         q1 += _ONE
         borrow = _ONE if r0 < d0 else _NONE
@@ -125,7 +125,7 @@ def divide3by2(
 
 
 @kernel("u8(u8, u8, u8)", inlined=True)
-def _upper(high: Limb, low: Limb, bits: Limb) -> Limb:
+def upper_limb(high: Limb, low: Limb, bits: Limb) -> Limb:
     """Return the upper limb of two that move up by less than 64 bits."""
     # A shift by 64 is undefined, so what comes up from below moves in two steps.
     return (high << bits) | ((low >> _ONE) >> (np.uint64(63) - bits))
@@ -164,20 +164,20 @@ def _digit_by_four(r: Word, following: Limb, d: Word, v: Limb) -> tuple[Limb, Wo
 def divide_by_four(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
     """Divide 512 bits by a divisor of four limbs: (quotient, remainder)."""
     bits = leading_zeros(limb(divisor, 3))
-    d3 = _upper(limb(divisor, 3), limb(divisor, 2), bits)
-    d2 = _upper(limb(divisor, 2), limb(divisor, 1), bits)
-    d1 = _upper(limb(divisor, 1), limb(divisor, 0), bits)
+    d3 = upper_limb(limb(divisor, 3), limb(divisor, 2), bits)
+    d2 = upper_limb(limb(divisor, 2), limb(divisor, 1), bits)
+    d1 = upper_limb(limb(divisor, 1), limb(divisor, 0), bits)
     d = from_limbs(d3, d2, d1, limb(divisor, 0) << bits)
     v = reciprocal(d3, d2)
     r = from_limbs(
-        _upper(limb(high, 3), limb(high, 2), bits),
-        _upper(limb(high, 2), limb(high, 1), bits),
-        _upper(limb(high, 1), limb(high, 0), bits),
-        _upper(limb(high, 0), limb(low, 3), bits),
+        upper_limb(limb(high, 3), limb(high, 2), bits),
+        upper_limb(limb(high, 2), limb(high, 1), bits),
+        upper_limb(limb(high, 1), limb(high, 0), bits),
+        upper_limb(limb(high, 0), limb(low, 3), bits),
     )
-    q3, r = _digit_by_four(r, _upper(limb(low, 3), limb(low, 2), bits), d, v)
-    q2, r = _digit_by_four(r, _upper(limb(low, 2), limb(low, 1), bits), d, v)
-    q1, r = _digit_by_four(r, _upper(limb(low, 1), limb(low, 0), bits), d, v)
+    q3, r = _digit_by_four(r, upper_limb(limb(low, 3), limb(low, 2), bits), d, v)
+    q2, r = _digit_by_four(r, upper_limb(limb(low, 2), limb(low, 1), bits), d, v)
+    q1, r = _digit_by_four(r, upper_limb(limb(low, 1), limb(low, 0), bits), d, v)
     q0, r = _digit_by_four(r, limb(low, 0) << bits, d, v)
     remainder = from_limbs(
         limb(r, 3) >> bits,
@@ -220,16 +220,16 @@ def _digit_by_three(
 def divide_by_three(high: Word, low: Word, divisor: Word) -> tuple[Word, Word]:
     """Divide seven limbs by a divisor of three: (quotient, remainder)."""
     bits = leading_zeros(limb(divisor, 2))
-    d2 = _upper(limb(divisor, 2), limb(divisor, 1), bits)
-    d1 = _upper(limb(divisor, 1), limb(divisor, 0), bits)
+    d2 = upper_limb(limb(divisor, 2), limb(divisor, 1), bits)
+    d1 = upper_limb(limb(divisor, 1), limb(divisor, 0), bits)
     d0 = limb(divisor, 0) << bits
     v = reciprocal(d2, d1)
-    r2 = _upper(limb(high, 2), limb(high, 1), bits)
-    r1 = _upper(limb(high, 1), limb(high, 0), bits)
-    r0 = _upper(limb(high, 0), limb(low, 3), bits)
-    n3 = _upper(limb(low, 3), limb(low, 2), bits)
-    n2 = _upper(limb(low, 2), limb(low, 1), bits)
-    n1 = _upper(limb(low, 1), limb(low, 0), bits)
+    r2 = upper_limb(limb(high, 2), limb(high, 1), bits)
+    r1 = upper_limb(limb(high, 1), limb(high, 0), bits)
+    r0 = upper_limb(limb(high, 0), limb(low, 3), bits)
+    n3 = upper_limb(limb(low, 3), limb(low, 2), bits)
+    n2 = upper_limb(limb(low, 2), limb(low, 1), bits)
+    n1 = upper_limb(limb(low, 1), limb(low, 0), bits)
     q3, r2, r1, r0 = _digit_by_three(r2, r1, r0, n3, d2, d1, d0, v)
     q2, r2, r1, r0 = _digit_by_three(r2, r1, r0, n2, d2, d1, d0, v)
     q1, r2, r1, r0 = _digit_by_three(r2, r1, r0, n1, d2, d1, d0, v)
@@ -252,13 +252,13 @@ def _digit_by_two(
 def divide_by_two(high: Word, low: Word, divisor1: Limb, divisor0: Limb) -> tuple[Word, Word]:
     """Divide six limbs by a divisor of two: (quotient, remainder)."""
     bits = leading_zeros(divisor1)
-    d1, d0 = _upper(divisor1, divisor0, bits), divisor0 << bits
+    d1, d0 = upper_limb(divisor1, divisor0, bits), divisor0 << bits
     v = reciprocal(d1, d0)
-    r1 = _upper(limb(high, 1), limb(high, 0), bits)
-    r0 = _upper(limb(high, 0), limb(low, 3), bits)
-    n3 = _upper(limb(low, 3), limb(low, 2), bits)
-    n2 = _upper(limb(low, 2), limb(low, 1), bits)
-    n1 = _upper(limb(low, 1), limb(low, 0), bits)
+    r1 = upper_limb(limb(high, 1), limb(high, 0), bits)
+    r0 = upper_limb(limb(high, 0), limb(low, 3), bits)
+    n3 = upper_limb(limb(low, 3), limb(low, 2), bits)
+    n2 = upper_limb(limb(low, 2), limb(low, 1), bits)
+    n1 = upper_limb(limb(low, 1), limb(low, 0), bits)
     q3, r1, r0 = _digit_by_two(r1, r0, n3, d1, d0, v)
     q2, r1, r0 = _digit_by_two(r1, r0, n2, d1, d0, v)
     q1, r1, r0 = _digit_by_two(r1, r0, n1, d1, d0, v)

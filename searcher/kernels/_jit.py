@@ -55,7 +55,8 @@ if _TOO_LATE:
 
 
 _TYPES: Final = {**vars(numba.types), "U256": U256}
-_DECLARED: Final[list[Callable[[], None]]] = []
+_LOAD: Final[dict[Any, Callable[[], None]]] = {}
+"""By dispatcher: what loads or compiles it, and does nothing the second time."""
 
 
 def kernel(signature: str, *, inlined: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -74,7 +75,7 @@ def kernel(signature: str, *, inlined: bool = False) -> Callable[[Callable[P, R]
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         dispatcher = declare(function)
-        _DECLARED.append(_postponed(dispatcher, signature))
+        _LOAD[dispatcher] = _postponed(dispatcher, signature)
         return cast("Callable[P, R]", dispatcher)
 
     return decorate
@@ -82,8 +83,19 @@ def kernel(signature: str, *, inlined: bool = False) -> Callable[[Callable[P, R]
 
 def load_all() -> None:
     """Load, or compile, every kernel of the modules imported so far: no call waits after this."""
-    for load in _DECLARED:
+    for load in tuple(_LOAD.values()):
         load()
+
+
+def direct(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a kernel's machine code as Python calls it, without the dispatcher before it.
+
+    It saves 0.1 us a call. Arguments are converted to the signature's types, unchecked.
+    """
+    dispatcher = cast("Any", function)
+    _LOAD[dispatcher]()
+    (signature,) = dispatcher.signatures
+    return cast("Callable[P, R]", dispatcher.overloads[signature].entry_point)
 
 
 def _postponed(dispatcher: Any, signature: str) -> Callable[[], None]:

@@ -16,7 +16,8 @@ from searcher.kernels.curve_crypto import (
     E14,
     E16,
     E20,
-    FEE_UNIT,
+    FEE_LINEAR,
+    FEE_REDUCED,
     MAX_D,
     MIN_D,
     MIN_GAMMA,
@@ -27,13 +28,20 @@ from searcher.kernels.curve_crypto import (
     VIEW_ROUNDS,
     WAD,
     ZERO_AMOUNT,
+    before_fee,
     cbrt,
     curvature,
+    fee_between,
     is_share,
+    missing,
     newton_y,
+    rate,
     scale_down,
+    signed_to_float,
     slope,
+    unscaled,
 )
+from searcher.kernels.divisors import divisor, over, signed_over
 from searcher.kernels.u256 import (
     ONE,
     ZERO,
@@ -42,6 +50,7 @@ from searcher.kernels.u256 import (
     abs_,
     constant,
     div,
+    div_up,
     is_negative,
     isqrt,
     load,
@@ -85,10 +94,10 @@ def scaled(good: bool, pool: Words, place: int, balance: Word) -> tuple[bool, Wo
 
 @kernel("Tuple((b1, U256))(b1, u8[:,::1], i8, U256)")
 def _unscaled(good: bool, pool: Words, place: int, amount: Word) -> tuple[bool, Word]:
+    precision = load(pool, 3 + place)
     if place > 0:
-        good, amount = umul(good, amount, WAD())
-        good, amount = udiv(good, amount, load(pool, 5 + place))
-    return udiv(good, amount, load(pool, 3 + place))
+        return unscaled(good, amount, load(pool, 5 + place), precision)
+    return udiv(good, amount, precision)
 
 
 @kernel("Tuple((b1, U256))(b1, u8[:,::1], i8, U256, i8, U256, U256)")
@@ -99,6 +108,8 @@ def fee_at(  # noqa: PLR0917  kernels are called by place
     mid, out, fee_gamma = load(pool, 11), load(pool, 12), load(pool, 13)
     good, total = uadd(good, x_i, x_j)
     good, total = uadd(good, total, x_k)
+    good = good and total != ZERO()
+    by_total = divisor(total)
     weight = WAD()
     for place in range(3):  # in the order of the coins: it decides the rounding
         x = x_k
@@ -108,7 +119,7 @@ def fee_at(  # noqa: PLR0917  kernels are called by place
             x = x_j
         good, weight = umul(good, weight, u256(3))
         good, weight = umul(good, weight, x)
-        good, weight = udiv(good, weight, total)
+        weight = over(weight, by_total)
     if fee_gamma != ZERO():
         good, above = umul(good, fee_gamma, WAD())
         good, below = uadd(good, fee_gamma, WAD())
@@ -136,17 +147,19 @@ def _check_given(balance: Word, invariant: Word) -> int:
 @kernel("Tuple((i8, U256))(U256, U256, U256, U256)")
 def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
     """Return the real root of the cubic, if it is the only one, times `a`."""
+    below, magnitude = is_negative(b), abs_(b)
+    by_b = divisor(magnitude)
     good, ac3 = checked_mul(True, u256(3) * a, c)
-    good, delta0 = checked_sub(good, sdiv(ac3, b), b)
+    good, delta0 = checked_sub(good, signed_over(ac3, by_b, below), b)
     good, delta1 = checked_mul(good, u256(3), ac3)
-    good, delta1 = checked_sub(good, sdiv(delta1, b), b + b)
+    good, delta1 = checked_sub(good, signed_over(delta1, by_b, below), b + b)
     good, last = checked_mul(good, a, a)
     good, last = checked_mul(good, u256(27), last)
-    good, last = checked_mul(good, sdiv(last, b), d)
-    good, delta1 = checked_sub(good, delta1, sdiv(last, b))
+    good, last = checked_mul(good, signed_over(last, by_b, below), d)
+    good, delta1 = checked_sub(good, delta1, signed_over(last, by_b, below))
     good, square = checked_mul(good, delta0, delta0)
     good, square = checked_mul(good, u256(4), square)
-    good, square = checked_mul(good, sdiv(square, b), delta0)
+    good, square = checked_mul(good, signed_over(square, by_b, below), delta0)
     good, under = checked_mul(good, delta1, delta1)
     good, under = checked_add(good, under, square)
     if not good:
@@ -156,9 +169,9 @@ def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
     root = isqrt(under)
 
     # Of positive numbers below 2^255 the cube root fits int256.
-    good, b_cbrt = checked_abs(True, b)
-    b_cbrt = cbrt(b_cbrt)
-    if is_negative(b):
+    good, _ = checked_abs(True, b)
+    b_cbrt = cbrt(magnitude)
+    if below:
         b_cbrt = negate(b_cbrt)
     if slt(ZERO(), delta1):
         good, both = checked_add(good, delta1, root)
@@ -183,14 +196,19 @@ def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
 def _analytic_y(
     amplification: Word, gamma: Word, invariant: Word, x_j: Word, x_k: Word
 ) -> tuple[int, Word, Word]:
-    """Solve the cubic for the third balance and K0; the shares of the two others are checked."""
+    """Solve the cubic for the third balance and K0; the shares of the two others are checked.
+
+    Where the contract divides by one number and then by another, both rounded towards zero, the
+    product of the two is divided by once.
+    """
     gamma2 = gamma * gamma
-    b = div(invariant * invariant, x_j) * gamma2
+    by_x = divisor(x_j)
+    b = over(invariant * invariant, by_x) * gamma2
     good, b = checked_mul(True, b, amplification)
-    b = sdiv(sdiv(sdiv(b, u256(729)), u256(10_000)), x_k)
+    b = sdiv(b, u256(729 * 10_000) * x_k)
     b = _NINTH() + div((WAD() + WAD()) * gamma, u256(27)) - b
     c = sdiv(gamma2 * (x_j + x_k - invariant), invariant) * amplification
-    c = sdiv(sdiv(c, u256(27)), u256(10_000))
+    c = sdiv(c, u256(27 * 10_000))
     c = _NINTH() + div(gamma * (gamma + (WAD() << 2)), u256(27)) + c
     d = div((WAD() + gamma) * (WAD() + gamma), u256(27))
 
@@ -204,29 +222,36 @@ def _analytic_y(
     divider = scale_down(threshold, 24, 4)
     if a > abs_(b):
         extra = abs_(sdiv(a, b))
-        a = sdiv(a * extra, divider)
+        a = a * extra
         good, b = checked_mul(good, b, extra)
         good, c = checked_mul(good, c, extra)
         good, d = checked_mul(good, d, extra)
     else:
-        extra = abs_(sdiv(b, a))
-        a = div(div(a, extra), divider)
-        b, c, d = sdiv(b, extra), sdiv(c, extra), sdiv(d, extra)
+        divider = divider * div(abs_(b), a)
     if not good:
         return OVERFLOW, ZERO(), ZERO()
-    status, k0 = _k0(a, sdiv(b, divider), sdiv(c, divider), sdiv(d, divider))
+    by_divider = divisor(divider)
+    a, b = signed_over(a, by_divider, False), signed_over(b, by_divider, False)
+    c, d = signed_over(c, by_divider, False), signed_over(d, by_divider, False)
+    status, k0 = _k0(a, b, c, d)
     if status != OK:
         return status, ZERO(), ZERO()
 
-    y = div(div(invariant * invariant, u256(27)), x_k)
-    good, y = checked_mul(True, y, invariant)
-    good, y = checked_mul(good, div(y, x_j), k0)
-    y = sdiv(y, a)
+    good, y = checked_mul(True, div(invariant * invariant, u256(27) * x_k), invariant)
+    good, y = checked_mul(good, over(y, by_x), k0)
+    by_a = divisor(a)
+    y = signed_over(y, by_a, False)
     good, k0 = checked_mul(good, WAD(), k0)
-    k0 = sdiv(k0, a)
+    k0 = signed_over(k0, by_a, False)
     if not good or is_negative(y) or is_negative(k0):
         return OVERFLOW, ZERO(), ZERO()
     return OK, y, k0
+
+
+@kernel("U256(U256, U256, U256)")
+def _k0_given(high: Word, low: Word, invariant: Word) -> Word:
+    """Return K0 of two balances whose shares are checked, so that nothing overflows."""
+    return div(div(WAD() * u256(3) * high, invariant) * low * u256(3), invariant)
 
 
 @kernel("Tuple((i8, U256))(U256, U256, U256, U256, U256)")
@@ -244,7 +269,9 @@ def _newton_y(
         return OVERFLOW, ZERO()
     near = div(select(high > invariant, high, invariant), E14())
     near = select(near > u256(100), near, u256(100))
-    return newton_y(amplification, gamma, invariant, start, low + high, k0_given, near, 3)
+    return newton_y(
+        amplification, gamma, invariant, start, low + high, _k0_given(high, low, invariant), near, 3
+    )
 
 
 @kernel("Tuple((i8, U256, U256))(u8[:,::1], i8, U256, U256, b1)")
@@ -283,28 +310,75 @@ def get_y(pool: Words, maths: int, x: Word, x_rest: Word, in_order: bool) -> tup
     return status, y, ZERO()
 
 
+@kernel("Tuple((i8, U256, U256, U256))(u8[:,::1], i8, i8, i8, U256)")
+def _paid(pool: Words, maths: int, i: int, j: int, dx: Word) -> tuple[int, Word, Word, Word]:
+    """Return what is paid, the fee, and what comes out before it as `xp`."""
+    if dx == ZERO():
+        return ZERO_AMOUNT, ZERO(), ZERO(), ZERO()
+    k = 3 - i - j
+    good, taken = uadd(True, load(pool, i), dx)
+    good, xp_in = scaled(good, pool, i, taken)
+    good, xp_out = scaled(good, pool, j, load(pool, j))
+    good, xp_rest = scaled(good, pool, k, load(pool, k))
+    if not good:
+        return OVERFLOW, ZERO(), ZERO(), ZERO()
+    status, y, _ = get_y(pool, maths, xp_in, xp_rest, i < k)
+    if status != OK:
+        return status, ZERO(), ZERO(), ZERO()
+    good, out = usub(True, xp_out, y)
+    good, out = usub(good, out, ONE())
+    good, dy = _unscaled(good, pool, j, out)
+    good, fee = fee_at(good, pool, i, xp_in, j, y, xp_rest)
+    good, taken = umul(good, fee, dy)
+    good, dy = usub(good, dy, div(taken, E10()))
+    return (OK if good else OVERFLOW), dy, fee, out
+
+
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, i8, U256)")
 def exact_in(pool: Words, maths: int, i: int, j: int, dx: Word) -> tuple[int, Word]:
     """Return what the pool pays of coin `j` for `dx` of coin `i`: the views' get_dy."""
-    if dx == ZERO():
-        return ZERO_AMOUNT, ZERO()
+    status, dy, _, _ = _paid(pool, maths, i, j, dx)
+    return status, (dy if status == OK else ZERO())
+
+
+@kernel("Tuple((i8, U256, f8))(u8[:,::1], i8, i8, i8, U256, U256)")
+def shortfall(  # noqa: PLR0917  kernels are called by place
+    pool: Words, maths: int, i: int, j: int, dx: Word, wanted: Word
+) -> tuple[int, Word, float]:
+    """Return what is paid, and how much too little comes out before the fee, as `xp`, for that."""
+    status, dy, fee, out = _paid(pool, maths, i, j, dx)
+    good, gross = before_fee(status == OK, wanted, fee)
+    good, needed = scaled(good, pool, j, gross)
+    return status, dy, signed_to_float(needed - out) if good else 0.0
+
+
+@kernel("U256(u8[:,::1], i8, i8, U256)")
+def k0_given(pool: Words, i: int, j: int, dx: Word) -> Word:
+    """Return K0 of the coins that are given after an input that the maths takes."""
     k = 3 - i - j
-    good, taken = uadd(True, load(pool, i), dx)
-    good, x_in = scaled(good, pool, i, taken)
-    good, x_out = scaled(good, pool, j, load(pool, j))
-    good, x_rest = scaled(good, pool, k, load(pool, k))
-    if not good:
-        return OVERFLOW, ZERO()
-    status, y, _ = get_y(pool, maths, x_in, x_rest, i < k)
-    if status != OK:
-        return status, ZERO()
-    good, dy = usub(True, x_out, y)
-    good, dy = usub(good, dy, ONE())
-    good, dy = _unscaled(good, pool, j, dy)
-    good, fee = fee_at(good, pool, i, x_in, j, y, x_rest)
-    good, fee = umul(good, fee, dy)
-    good, dy = usub(good, dy, div(fee, E10()))
-    return (OK, dy) if good else (OVERFLOW, ZERO())
+    _, x_in = scaled(True, pool, i, load(pool, i) + dx)
+    _, x_rest = scaled(True, pool, k, load(pool, k))
+    return _k0_given(
+        select(x_in > x_rest, x_in, x_rest), select(x_in > x_rest, x_rest, x_in), load(pool, 10)
+    )
+
+
+@kernel("U256(u8[:,::1], i8, i8, U256)")
+def least_with(pool: Words, i: int, j: int, k0: Word) -> Word:
+    """Return the least input after which `k0_given` is at least `k0`.
+
+    It may be another where coin `i` overtakes the third coin meanwhile.
+    """
+    k, invariant = 3 - i - j, load(pool, 10)
+    _, x_in = scaled(True, pool, i, load(pool, i))
+    _, x_rest = scaled(True, pool, k, load(pool, k))
+    unit, per_rest = WAD() * u256(3), x_rest * u256(3)
+    if x_in < x_rest:
+        x_in = div_up(k0 * invariant, div(unit * x_rest, invariant) * u256(3))
+    else:
+        x_in = div_up(div_up(k0 * invariant, per_rest) * invariant, unit)
+    scale = load(pool, 5 + i) if i > 0 else WAD()
+    return missing(x_in, scale, load(pool, 3 + i), load(pool, i))
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, i8, U256)")
@@ -339,10 +413,41 @@ def exact_out(pool: Words, maths: int, i: int, j: int, dy: Word) -> tuple[int, W
 
 
 @kernel("f8(u8[:,::1], i8)")
-def _unit(pool: Words, place: int) -> float:
+def unit(pool: Words, place: int) -> float:
     """Return the `xp` of one smallest unit."""
-    unit = to_float(load(pool, 3 + place))
-    return unit * to_float(load(pool, 5 + place)) / 1e18 if place > 0 else unit
+    one = to_float(load(pool, 3 + place))
+    return one * to_float(load(pool, 5 + place)) / 1e18 if place > 0 else one
+
+
+@kernel("UniTuple(f8, 3)(u8[:,::1], f8, f8, f8)")
+def balance_and_fee(
+    pool: Words, x_in: float, x_out: float, x_rest: float
+) -> tuple[float, float, float]:
+    """Return the pool's balance at given `xp`, the fee there and its slope, as `fee_between`."""
+    total = x_in + x_out + x_rest
+    balance = 27.0 * (x_in / total) * (x_out / total) * (x_rest / total)
+    mid, out = to_float(load(pool, 11)), to_float(load(pool, 12))
+    fee_gamma = to_float(load(pool, 13)) / 1e18
+    form = FEE_REDUCED if fee_gamma > 0.0 else FEE_LINEAR
+    fee, turn = fee_between(balance, mid, out, fee_gamma, form)
+    return balance, fee, turn
+
+
+@kernel("Tuple((i8, f8))(u8[:,::1], i8, i8, f8, f8, f8)")
+def rate_at(  # noqa: PLR0917  kernels are called by place
+    pool: Words, i: int, j: int, x_in: float, x_out: float, x_rest: float
+) -> tuple[int, float]:
+    """Return how much more of coin `j` comes out per unit more of coin `i`, at given `xp`."""
+    amplification, invariant = to_float(load(pool, 8)), to_float(load(pool, 10))
+    k0 = 27.0 * x_in / invariant * x_out / invariant * x_rest / invariant
+    near, far = curvature(k0, amplification, to_float(load(pool, 9)) / 1e18, invariant)
+    balance, fee, turn = balance_and_fee(pool, x_in, x_out, x_rest)
+    if fee < 0.0:
+        return OVERFLOW, 0.0
+    descent, mean = slope(x_in, x_out, near, far), (x_in + x_out + x_rest) / 3.0
+    paid = to_float(load(pool, j)) * unit(pool, j) - x_out
+    more = rate(x_in, x_out, mean, balance, descent, fee, turn, paid)
+    return OK, more * unit(pool, i) / unit(pool, j)
 
 
 @kernel("Tuple((i8, f8))(u8[:,::1], i8, i8, i8, U256)")
@@ -351,33 +456,13 @@ def marginal_rate(pool: Words, maths: int, i: int, j: int, dx: Word) -> tuple[in
     k = 3 - i - j
     good, taken = uadd(True, load(pool, i), dx)
     good, xp_in = scaled(good, pool, i, taken)
-    good, xp_out = scaled(good, pool, j, load(pool, j))
+    good, y = scaled(good, pool, j, load(pool, j))
     good, xp_rest = scaled(good, pool, k, load(pool, k))
-    if not good:
-        return OVERFLOW, 0.0
-    y = xp_out
-    if dx != ZERO():
+    status = OK if good else OVERFLOW
+    if good and dx != ZERO():
         status, y, _ = get_y(pool, maths, xp_in, xp_rest, i < k)
-        if status != OK:
-            return status, 0.0
+    if status != OK:
+        return status, 0.0
     if xp_in == ZERO() or y == ZERO() or xp_rest == ZERO() or load(pool, 10) == ZERO():
         return UNSAFE_VALUES, 0.0
-    x_in, x_out, x_rest = to_float(xp_in), to_float(y), to_float(xp_rest)
-    amplification, invariant = to_float(load(pool, 8)), to_float(load(pool, 10))
-    k0 = 27.0 * x_in / invariant * x_out / invariant * x_rest / invariant
-    near, far = curvature(k0, amplification, to_float(load(pool, 9)) / 1e18, invariant)
-    descent = slope(x_in, x_out, near, far)
-    total = x_in + x_out + x_rest
-    balance = 27.0 * (x_in / total) * (x_out / total) * (x_rest / total)
-    fee_gamma = to_float(load(pool, 13)) / 1e18
-    weight, steepness = balance, 1.0
-    if fee_gamma > 0.0:
-        rest = fee_gamma + 1.0 - balance
-        weight, steepness = fee_gamma / rest, fee_gamma / (rest * rest)
-    mid, out = to_float(load(pool, 11)) / FEE_UNIT, to_float(load(pool, 12)) / FEE_UNIT
-    # The fee moves with the balances, and is taken off all that came out so far.
-    moved = balance * (1.0 / x_in - 3.0 / total - descent * (1.0 / x_out - 3.0 / total))
-    moved *= steepness * (mid - out)
-    fee = mid * weight + out * (1.0 - weight)
-    rate = (1.0 - fee) * descent - moved * max(to_float(xp_out) - x_out, 0.0)
-    return OK, rate * _unit(pool, i) / _unit(pool, j)
+    return rate_at(pool, i, j, to_float(xp_in), to_float(y), to_float(xp_rest))

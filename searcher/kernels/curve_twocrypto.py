@@ -16,7 +16,8 @@ from searcher.kernels.curve_crypto import (
     E14,
     E16,
     E20,
-    FEE_UNIT,
+    FEE_HARMONIC,
+    FEE_REDUCED,
     MAX_D,
     MIN_D,
     MIN_GAMMA,
@@ -29,21 +30,30 @@ from searcher.kernels.curve_crypto import (
     VIEW_ROUNDS,
     WAD,
     ZERO_AMOUNT,
+    before_fee,
     cbrt,
     curvature,
     distance,
+    fee_between,
     is_share,
+    missing,
     newton_y,
+    rate,
     scale_down,
+    signed_to_float,
     slope,
+    unscaled,
 )
+from searcher.kernels.divisors import divisor, over, signed_over
 from searcher.kernels.u256 import (
     ONE,
     ZERO,
     Word,
     Words,
+    abs_,
     constant,
     div,
+    div_up,
     is_negative,
     isqrt,
     load,
@@ -97,10 +107,10 @@ def scaled(good: bool, pool: Words, place: int, balance: Word) -> tuple[bool, Wo
 
 @kernel("Tuple((b1, U256))(b1, u8[:,::1], i8, U256)")
 def _unscaled(good: bool, pool: Words, place: int, amount: Word) -> tuple[bool, Word]:
+    precision = load(pool, 2 + place)
     if place == 1:
-        good, amount = umul(good, amount, WAD())
-        good, amount = udiv(good, amount, load(pool, 4))
-    return udiv(good, amount, load(pool, 2 + place))
+        return unscaled(good, amount, load(pool, 4), precision)
+    return udiv(good, amount, precision)
 
 
 @kernel("Tuple((b1, U256))(b1, u8[:,::1], i8, U256, U256)")
@@ -108,10 +118,11 @@ def fee_at(good: bool, pool: Words, harmonic: int, x0: Word, x1: Word) -> tuple[
     """Return the fee in 1e-10 at given `xp`, which are in the order of the coins."""
     mid, out, fee_gamma = load(pool, 8), load(pool, 9), load(pool, 10)
     good, total = uadd(good, x0, x1)
+    good = good and total != ZERO()
+    by_total = divisor(total)
     good, balance = umul(good, u256(4) * WAD(), x0)
-    good, balance = udiv(good, balance, total)
-    good, balance = umul(good, balance, x1)
-    good, balance = udiv(good, balance, total)
+    good, balance = umul(good, over(balance, by_total), x1)
+    balance = over(balance, by_total)
     if harmonic:
         good, above = umul(good, fee_gamma, balance)
         good, below = uadd(good, div(above, WAD()), WAD())
@@ -149,32 +160,39 @@ def _are_safe(maths: int, amplification: Word, gamma: Word) -> bool:
 def _is_found(maths: int, y: Word, invariant: Word, limit: Word) -> bool:
     least, most = E16(), E20()
     if maths == V2_1_0:
-        least, most = div(_E36() >> 1, limit), limit >> 1
+        least, most = E16() >> 1, limit >> 1
+        if limit != _WIDE():
+            least = div(_E36() >> 1, limit)
     elif maths == V2_0_0:
         least -= ONE()
     return is_share(y, invariant, least, most)
 
 
-@kernel("b1(i8, U256, U256)")
-def _is_given(maths: int, k0_given: Word, limit: Word) -> bool:
+@kernel("b1(i8, U256, U256, U256)")
+def _is_given(maths: int, k0_invariant: Word, invariant: Word, limit: Word) -> bool:
+    """Return whether K0 of the given balance, which comes times the invariant, lies in bounds."""
     least, most = E16() + E16(), E20() + E20()
     if maths == V2_1_0:
-        least, most = div(_E36(), limit), limit
-    return bool(least <= k0_given <= most)
+        least, most = E16(), limit
+        if limit != _WIDE():
+            least = div(_E36(), limit)
+    return bool(least * invariant <= k0_invariant < (most + ONE()) * invariant)
 
 
 @kernel("Tuple((i8, U256))(U256, U256, U256, U256)")
 def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
     """Return the real root of the cubic, if it is the only one."""
-    good, delta0 = checked_sub(True, sdiv(u256(3) * a * c, b), b)
+    below, magnitude = is_negative(b), abs_(b)
+    by_b = divisor(magnitude)
+    good, delta0 = checked_sub(True, signed_over(u256(3) * a * c, by_b, below), b)
     good, delta1 = checked_mul(good, u256(3), delta0)
     good, delta1 = checked_add(good, delta1, b)
-    last = sdiv(sdiv(u256(27) * a * a, b) * d, b)
-    good, delta1 = checked_sub(good, delta1, last)
+    last = signed_over(u256(27) * a * a, by_b, below) * d
+    good, delta1 = checked_sub(good, delta1, signed_over(last, by_b, below))
     good, square = checked_mul(good, delta0, delta0)
     good, square = checked_mul(good, square, u256(4))
     good, under = checked_mul(good, delta1, delta1)
-    good, under = checked_add(good, under, sdiv(square, b) * delta0)
+    good, under = checked_add(good, under, signed_over(square, by_b, below) * delta0)
     if not good:
         return OVERFLOW, ZERO()
     if not slt(ZERO(), under):
@@ -183,11 +201,10 @@ def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
 
     # Of positive numbers below 2^255 the cube root fits int256.
     good = True
-    if is_negative(b):
-        good, magnitude = checked_abs(good, b)
-        b_cbrt = negate(cbrt(magnitude))
-    else:
-        b_cbrt = cbrt(b)
+    b_cbrt = cbrt(magnitude)
+    if below:
+        good, _ = checked_abs(good, b)
+        b_cbrt = negate(b_cbrt)
     if slt(ZERO(), delta1):
         both = delta1 + root
         good = good and not is_negative(both)
@@ -211,20 +228,24 @@ def _k0(a: Word, b: Word, c: Word, d: Word) -> tuple[int, Word]:
 def _analytic_y(  # noqa: PLR0917  kernels are called by place
     amplification: Word, gamma: Word, invariant: Word, x: Word, maths: int, limit: Word
 ) -> tuple[int, Word, Word]:
-    """Solve the cubic for the other balance and K0; a and d of it need no check, nor has D*D."""
+    """Solve the cubic for the other balance and K0; a and d of it need no check, nor has D*D.
+
+    Where the contract divides by one number and then by another, both rounded towards zero, the
+    product of the two is divided by once.
+    """
     if is_negative(x) or x == ZERO():
         return OVERFLOW, ZERO(), ZERO()
     good, k0_given = checked_mul(True, WAD() + WAD(), x)
     good, _ = checked_mul(good, x, u256(4))
     if not good:
         return OVERFLOW, ZERO(), ZERO()
-    if not _is_given(maths, div(k0_given, invariant), limit):
+    if not _is_given(maths, k0_given, invariant, limit):
         return UNSAFE_VALUES, ZERO(), ZERO()
 
     gamma2 = gamma * gamma
     ann_gamma2 = amplification * gamma2
     a = _E32()
-    b = div(div(invariant * ann_gamma2, _A_UNIT()), x)
+    b = div(invariant * ann_gamma2, _A_UNIT() * x)
     b = b - u256(3) * _E32() - (gamma + gamma) * E14()
     pull = div(ann_gamma2 << 2, _A_UNIT())
     good, c = checked_mul(True, pull, x)
@@ -232,27 +253,28 @@ def _analytic_y(  # noqa: PLR0917  kernels are called by place
     c = u256(3) * _E32() + (gamma << 2) * E14() + div(gamma2, _E4()) + c - pull
     d = negate(div((WAD() + gamma) * (WAD() + gamma), _E4()))
 
+    below, magnitude = is_negative(b), abs_(b)
+    by_b = divisor(magnitude)
+    # No product that is divided is -2^255, whose quotient by -1 overflows: all are multiples of 3.
     good, ac3 = checked_mul(good, u256(3) * a, c)
-    good, delta0 = checked_div(good, ac3, b)
-    good, delta0 = checked_sub(good, delta0, b)
+    good, delta0 = checked_sub(good and b != ZERO(), signed_over(ac3, by_b, below), b)
     good, delta1 = checked_mul(good, u256(3), delta0)
     good, delta1 = checked_add(good, delta1, b)
-    good, last = checked_mul(good, sdiv(u256(27) * a * a, b), d)
-    good, last = checked_div(good, last, b)
-    good, delta1 = checked_sub(good, delta1, last)
+    good, last = checked_mul(good, signed_over(u256(27) * a * a, by_b, below), d)
+    good, delta1 = checked_sub(good, delta1, signed_over(last, by_b, below))
     good, threshold = checked_abs(good, delta0)
     good, other = checked_abs(good, delta1)
     if not good:
         return OVERFLOW, ZERO(), ZERO()
     threshold = select(threshold < other, threshold, other)
-    divider = scale_down(select(threshold < a, threshold, a), 24, 2)
-    a = div(a, divider)
-    b, c, d = sdiv(b, divider), sdiv(c, divider), sdiv(d, divider)
+    by_divider = divisor(scale_down(select(threshold < a, threshold, a), 24, 2))
+    a, b = over(a, by_divider), signed_over(b, by_divider, False)
+    c, d = signed_over(c, by_divider, False), signed_over(d, by_divider, False)
 
     status, k0 = _k0(a, b, c, d)
     if status != OK:
         return status, ZERO(), ZERO()
-    y = sdiv(sdiv(div(invariant * invariant, x) * k0, u256(4)), WAD())
+    y = sdiv(div(invariant * invariant, x) * k0, WAD() << 2)
     if is_negative(y):
         return OVERFLOW, ZERO(), ZERO()
     return OK, y, k0
@@ -267,9 +289,9 @@ def _newton_y(  # noqa: PLR0917  kernels are called by place
     good, k0_given = umul(good, WAD() + WAD(), x)
     if not good:
         return OVERFLOW, ZERO()
-    k0_given = div(k0_given, invariant)
-    if not _is_given(maths, k0_given, limit):
+    if not _is_given(maths, k0_given, invariant, limit):
         return UNSAFE_VALUES, ZERO()
+    k0_given = div(k0_given, invariant)
     near = div(select(x > invariant, x, invariant), E14())
     near = select(near > u256(100), near, u256(100))
     return newton_y(amplification, gamma, invariant, start, x, k0_given, near, 2)
@@ -330,28 +352,59 @@ def get_y(pool: Words, maths: int, x: Word) -> tuple[int, Word, Word]:
     return status, y, ZERO()
 
 
+@kernel("Tuple((i8, U256, U256, U256))(u8[:,::1], i8, i8, i8, U256)")
+def _paid(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> tuple[int, Word, Word, Word]:
+    """Return what is paid, the fee, and what comes out before it as `xp`."""
+    if dx == ZERO() and maths != LEGACY:
+        return ZERO_AMOUNT, ZERO(), ZERO(), ZERO()
+    good, taken = uadd(True, load(pool, i), dx)
+    good, xp_in = scaled(good, pool, i, taken)
+    good, xp_out = scaled(good, pool, 1 - i, load(pool, 1 - i))
+    if not good:
+        return OVERFLOW, ZERO(), ZERO(), ZERO()
+    status, y, _ = get_y(pool, maths, xp_in)
+    if status != OK:
+        return status, ZERO(), ZERO(), ZERO()
+    good, out = usub(True, xp_out, y)
+    good, out = usub(good, out, ONE())
+    good, dy = _unscaled(good, pool, 1 - i, out)
+    first, second = (xp_in, y) if i == 0 else (y, xp_in)
+    good, fee = fee_at(good, pool, harmonic, first, second)
+    good, taken = umul(good, fee, dy)
+    good, dy = usub(good, dy, div(taken, E10()))
+    return (OK if good else OVERFLOW), dy, fee, out
+
+
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, i8, U256)")
 def exact_in(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> tuple[int, Word]:
     """Return what the pool pays of the other coin for `dx` of coin `i`: the views' get_dy."""
-    if dx == ZERO() and maths != LEGACY:
-        return ZERO_AMOUNT, ZERO()
-    j = 1 - i
-    good, taken = uadd(True, load(pool, i), dx)
-    good, xp_in = scaled(good, pool, i, taken)
-    good, xp_out = scaled(good, pool, j, load(pool, j))
-    if not good:
-        return OVERFLOW, ZERO()
-    status, y, _ = get_y(pool, maths, xp_in)
-    if status != OK:
-        return status, ZERO()
-    good, dy = usub(True, xp_out, y)
-    good, dy = usub(good, dy, ONE())
-    good, dy = _unscaled(good, pool, j, dy)
-    first, second = (xp_in, y) if i == 0 else (y, xp_in)
-    good, fee = fee_at(good, pool, harmonic, first, second)
-    good, fee = umul(good, fee, dy)
-    good, dy = usub(good, dy, div(fee, E10()))
-    return (OK, dy) if good else (OVERFLOW, ZERO())
+    status, dy, _, _ = _paid(pool, maths, harmonic, i, dx)
+    return status, (dy if status == OK else ZERO())
+
+
+@kernel("Tuple((i8, U256, f8))(u8[:,::1], i8, i8, i8, U256, U256)")
+def shortfall(  # noqa: PLR0917  kernels are called by place
+    pool: Words, maths: int, harmonic: int, i: int, dx: Word, wanted: Word
+) -> tuple[int, Word, float]:
+    """Return what is paid, and how much too little comes out before the fee, as `xp`, for that."""
+    status, dy, fee, out = _paid(pool, maths, harmonic, i, dx)
+    good, gross = before_fee(status == OK, wanted, fee)
+    good, needed = scaled(good, pool, 1 - i, gross)
+    return status, dy, signed_to_float(needed - out) if good else 0.0
+
+
+@kernel("U256(u8[:,::1], i8, U256)")
+def k0_given(pool: Words, i: int, dx: Word) -> Word:
+    """Return K0 of coin `i` after an input that the maths takes."""
+    _, xp_in = scaled(True, pool, i, load(pool, i) + dx)
+    return div((WAD() + WAD()) * xp_in, load(pool, 7))
+
+
+@kernel("U256(u8[:,::1], i8, U256)")
+def least_with(pool: Words, i: int, k0: Word) -> Word:
+    """Return the least input after which `k0_given` is at least `k0`."""
+    xp_in = div_up(k0 * load(pool, 7), WAD() + WAD())
+    return missing(xp_in, load(pool, 4) if i == 1 else WAD(), load(pool, 2 + i), load(pool, i))
 
 
 @kernel("Tuple((i8, U256))(u8[:,::1], i8, i8, i8, U256)")
@@ -386,29 +439,31 @@ def exact_out(pool: Words, maths: int, harmonic: int, i: int, dy: Word) -> tuple
 
 
 @kernel("f8(u8[:,::1], i8)")
-def _unit(pool: Words, place: int) -> float:
+def unit(pool: Words, place: int) -> float:
     """Return the `xp` of one smallest unit."""
-    unit = to_float(load(pool, 2 + place))
-    return unit * to_float(load(pool, 4)) / 1e18 if place == 1 else unit
+    one = to_float(load(pool, 2 + place))
+    return one * to_float(load(pool, 4)) / 1e18 if place == 1 else one
 
 
-@kernel("Tuple((i8, f8))(u8[:,::1], i8, i8, i8, U256)")
-def marginal_rate(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> tuple[int, float]:
-    """Return how much more of the other coin comes out per unit more of coin `i` after `dx`."""
-    j = 1 - i
-    good, taken = uadd(True, load(pool, i), dx)
-    good, xp_in = scaled(good, pool, i, taken)
-    good, xp_out = scaled(good, pool, j, load(pool, j))
-    if not good:
-        return OVERFLOW, 0.0
-    y = xp_out
-    if dx != ZERO():
-        status, y, _ = get_y(pool, maths, xp_in)
-        if status != OK:
-            return status, 0.0
-    if xp_in == ZERO() or y == ZERO() or load(pool, 7) == ZERO():
-        return UNSAFE_VALUES, 0.0
-    x_in, x_out = to_float(xp_in), to_float(y)
+@kernel("UniTuple(f8, 3)(u8[:,::1], i8, f8, f8)")
+def balance_and_fee(
+    pool: Words, harmonic: int, x_in: float, x_out: float
+) -> tuple[float, float, float]:
+    """Return the pool's balance at given `xp`, the fee there and its slope, as `fee_between`."""
+    total = x_in + x_out
+    balance = 4.0 * x_in * x_out / (total * total)
+    mid, out = to_float(load(pool, 8)), to_float(load(pool, 9))
+    fee_gamma = to_float(load(pool, 10)) / 1e18
+    form = FEE_HARMONIC if harmonic else FEE_REDUCED
+    fee, turn = fee_between(balance, mid, out, fee_gamma, form)
+    return balance, fee, turn
+
+
+@kernel("Tuple((i8, f8))(u8[:,::1], i8, i8, i8, f8, f8)")
+def rate_at(  # noqa: PLR0917  kernels are called by place
+    pool: Words, maths: int, harmonic: int, i: int, x_in: float, x_out: float
+) -> tuple[int, float]:
+    """Return how much more of the other coin comes out per unit more of coin `i`, at given `xp`."""
     amplification, invariant = to_float(load(pool, 5)), to_float(load(pool, 7))
     k0 = 4.0 * x_in / invariant * x_out / invariant
     if maths == STABLESWAP:
@@ -416,22 +471,27 @@ def marginal_rate(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> t
         far = 2.0 * amplification / 10_000.0
     else:
         near, far = curvature(k0, amplification, to_float(load(pool, 6)) / 1e18, invariant)
-    descent = slope(x_in, x_out, near, far)
-    total = x_in + x_out
-    balance = 4.0 * x_in * x_out / (total * total)
-    fee_gamma = to_float(load(pool, 10)) / 1e18
-    if harmonic:
-        rest = fee_gamma * balance + 1.0 - balance
-        weight = fee_gamma * balance / rest
-    else:
-        rest = fee_gamma + 1.0 - balance
-        weight = fee_gamma / rest
-    if not rest > 0.0:
+    balance, fee, turn = balance_and_fee(pool, harmonic, x_in, x_out)
+    if fee < 0.0:
         return OVERFLOW, 0.0
-    mid, out = to_float(load(pool, 8)) / FEE_UNIT, to_float(load(pool, 9)) / FEE_UNIT
-    # The fee moves with the balances, and is taken off all that came out so far.
-    moved = balance * (1.0 / x_in - 2.0 / total - descent * (1.0 / x_out - 2.0 / total))
-    moved *= fee_gamma / (rest * rest) * (mid - out)
-    fee = mid * weight + out * (1.0 - weight)
-    rate = (1.0 - fee) * descent - moved * max(to_float(xp_out) - x_out, 0.0)
-    return OK, rate * _unit(pool, i) / _unit(pool, j)
+    descent, mean = slope(x_in, x_out, near, far), (x_in + x_out) / 2.0
+    j = 1 - i
+    paid = to_float(load(pool, j)) * unit(pool, j) - x_out
+    more = rate(x_in, x_out, mean, balance, descent, fee, turn, paid)
+    return OK, more * unit(pool, i) / unit(pool, j)
+
+
+@kernel("Tuple((i8, f8))(u8[:,::1], i8, i8, i8, U256)")
+def marginal_rate(pool: Words, maths: int, harmonic: int, i: int, dx: Word) -> tuple[int, float]:
+    """Return how much more of the other coin comes out per unit more of coin `i` after `dx`."""
+    good, taken = uadd(True, load(pool, i), dx)
+    good, xp_in = scaled(good, pool, i, taken)
+    good, y = scaled(good, pool, 1 - i, load(pool, 1 - i))
+    status = OK if good else OVERFLOW
+    if good and dx != ZERO():
+        status, y, _ = get_y(pool, maths, xp_in)
+    if status != OK:
+        return status, 0.0
+    if xp_in == ZERO() or y == ZERO() or load(pool, 7) == ZERO():
+        return UNSAFE_VALUES, 0.0
+    return rate_at(pool, maths, harmonic, i, to_float(xp_in), to_float(y))

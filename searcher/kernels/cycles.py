@@ -1,338 +1,414 @@
-"""Which cycles pay, in floats, over pairs of tokens first and over single pools only where needed.
+"""Which cycles there are, kept up to date as pools come and go.
 
-A group is a directed pair of tokens; its members are the edges that swap one for the other. A
-cycle of groups can pay only if the best member of each does, so cycles are kept and screened per
-group and taken apart into pools where the sum of the best rates is positive.
+A new pool of a pair that is known becomes one more member; a new pair brings the cycles through it,
+found from its own tokens only. Nothing is listed again because of it. The layout is that of
+`kernels.book`.
 """
 
-# Kernels take arrays by position and are one loop each, branches included.
-# ruff: noqa: PLR0917, C901, PLR0912, PLR0915
+# Kernels take what they depend on by position.
+# ruff: noqa: PLR0917
 
 from __future__ import annotations
 
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from searcher.kernels._jit import kernel
-from searcher.kernels.curves import DEAD, FloatArray, IntArray
-from searcher.kernels.sizing import size_cycle
-
-RouteArray = NDArray[np.int32]
-FlagArray = NDArray[np.uint8]
-
-MOST_HOPS: Final = 4
-
-
-@kernel("void(i8[::1], i8[::1], i4[::1], f8[::1], f8[::1])")
-def refresh(
-    groups: IntArray, ptr: IntArray, members: RouteArray, rate: FloatArray, best: FloatArray
-) -> None:
-    """Write the best rate of some groups.
-
-    Args:
-        groups: int64[n], which.
-        ptr: int64[groups + 1], where a group's members begin.
-        members: int32[...], edges by group.
-        rate: float64[edges], log of the marginal rate.
-        best: float64[groups], written.
-    """
-    for i in range(len(groups)):
-        group = groups[i]
-        top = DEAD
-        for k in range(ptr[group], ptr[group + 1]):
-            top = max(top, rate[members[k]])
-        best[group] = top
-
-
-@kernel("b1(i4[::1], i4, i8, i8)")
-def _holds(tokens: RouteArray, token: int, low: int, high: int) -> bool:
-    found = False
-    for i in range(low, high):
-        found |= tokens[i] == token
-    return found
-
-
-@kernel("i8(i4[::1], i4, i8, i8)")
-def _find(ordered: RouteArray, token: int, low: int, high: int) -> int:
-    """Return where `token` lies in an ascending part of an array, or -1."""
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
-        if ordered[middle] < token:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < end and ordered[low] == token else -1
-
-
-@kernel("i8(i4[::1], i8, i8[::1], i4[::1], i4[::1], i8[::1], i4[:,::1], i8[::1], i8[::1])")
-def enumerate_cycles(
-    starts: RouteArray,
-    hops: int,
-    out_ptr: IntArray,
-    out_token: RouteArray,
-    out_group: RouteArray,
-    ptr: IntArray,
-    routes: RouteArray,
-    lengths: IntArray,
-    start_of: IntArray,
-) -> int:
-    """List the simple cycles of exactly `hops` hops, each from its first start token only.
-
-    Args:
-        starts: int32[s], start tokens in order of preference.
-        hops: 2 to 4.
-        out_ptr: int64[tokens + 1], where a token's neighbours begin.
-        out_token: int32[...], neighbours, ascending per token.
-        out_group: int32[...], the group that leads there.
-        ptr: int64[groups + 1], where a group's members begin.
-        routes: int32[room, 4], groups of each cycle, written.
-        lengths: int64[room], hops of each cycle, written.
-        start_of: int64[room], place of its start token in `starts`, written.
-
-    Returns:
-        How many there are; more than `room` when not all could be written.
-    """
-    found = 0
-    tokens = np.empty(MOST_HOPS + 1, np.int32)
-    groups = np.empty(MOST_HOPS, np.int32)
-    position = np.empty(MOST_HOPS + 1, np.int64)
-    for s in range(len(starts)):
-        start = starts[s]
-        tokens[0] = start
-        position[0] = out_ptr[start]
-        depth = 0
-        while depth >= 0:
-            token = tokens[depth]
-            if depth == hops - 1:
-                k = _find(out_token, start, out_ptr[token], out_ptr[token + 1])
-                depth -= 1
-                if k < 0:
-                    continue
-                last = out_group[k]
-                # Out and back needs two pools of the same pair.
-                if hops == 2 and ptr[last + 1] - ptr[last] < 2:
-                    continue
-                if found < len(routes):
-                    for h in range(hops - 1):
-                        routes[found, h] = groups[h]
-                    routes[found, hops - 1] = last
-                    for h in range(hops, MOST_HOPS):
-                        routes[found, h] = -1
-                    lengths[found] = hops
-                    start_of[found] = s
-                found += 1
-                continue
-            k = position[depth]
-            if k == out_ptr[token + 1]:
-                depth -= 1
-                continue
-            position[depth] = k + 1
-            following = out_token[k]
-            # A cycle through an earlier start token was listed from there.
-            if _holds(tokens, following, 0, depth + 1) or _holds(starts, following, 0, s):
-                continue
-            groups[depth] = out_group[k]
-            depth += 1
-            tokens[depth] = following
-            position[depth] = out_ptr[following]
-    return found
-
-
-@kernel("i8(i4[:,::1], i8[::1], f8[::1], i8[::1])")
-def screen_all(routes: RouteArray, lengths: IntArray, best: FloatArray, chosen: IntArray) -> int:
-    """Choose every cycle whose best rates multiply to more than one.
-
-    Args:
-        routes: int32[cycles, 4], groups of each cycle.
-        lengths: int64[cycles], hops of each cycle.
-        best: float64[groups], best rate of each group.
-        chosen: int64[cycles], numbers of the chosen cycles, written.
-
-    Returns:
-        How many were chosen.
-    """
-    found = 0
-    for c in range(len(routes)):
-        total = best[routes[c, 0]] + best[routes[c, 1]]
-        for h in range(2, lengths[c]):
-            total += best[routes[c, h]]
-        if total > 0.0:
-            chosen[found] = c
-            found += 1
-    return found
-
-
-@kernel("i8(i8[::1], i8[::1], i4[::1], i4[:,::1], i8[::1], f8[::1], i8[::1], i8, i8[::1])")
-def screen_touched(
-    groups: IntArray,
-    through_ptr: IntArray,
-    through: RouteArray,
-    routes: RouteArray,
-    lengths: IntArray,
-    best: FloatArray,
-    stamps: IntArray,
-    stamp: int,
-    chosen: IntArray,
-) -> int:
-    """Choose the cycles through some groups whose best rates multiply to more than one.
-
-    Args:
-        groups: int64[n], the groups whose pools changed.
-        through_ptr: int64[groups + 1], where the cycles through a group begin.
-        through: int32[...], cycles by group.
-        routes: int32[cycles, 4], groups of each cycle.
-        lengths: int64[cycles], hops of each cycle.
-        best: float64[groups], best rate of each group.
-        stamps: int64[cycles], when a cycle was last looked at, written.
-        stamp: this call's number, greater than any before.
-        chosen: int64[cycles], numbers of the chosen cycles, written.
-
-    Returns:
-        How many were chosen.
-    """
-    found = 0
-    for i in range(len(groups)):
-        for k in range(through_ptr[groups[i]], through_ptr[groups[i] + 1]):
-            c = through[k]
-            if stamps[c] == stamp:
-                continue
-            stamps[c] = stamp
-            total = best[routes[c, 0]] + best[routes[c, 1]]
-            for h in range(2, lengths[c]):
-                total += best[routes[c, h]]
-            if total > 0.0:
-                chosen[found] = c
-                found += 1
-    return found
-
-
-@kernel(
-    "i8(i8[::1], i8, i4[:,::1], i8[::1], i8[::1], i8[::1], i4[::1], f8[::1], u1[::1], b1,"
-    " f8[::1], f8[::1], f8[::1], f8, f8[::1], f8[::1], i8[::1], i8[::1], f8[:,::1],"
-    " i4[:,::1], i8[::1], f8[::1], f8[::1])"
+from searcher.kernels.book import (
+    ARENA,
+    ARENAS,
+    CLOCK,
+    COUNT,
+    CYCLES,
+    CYCLES_ROOM,
+    FIRST,
+    FREE,
+    LISTED,
+    MEMBERS,
+    MOST_HOPS,
+    NEIGHBOURS,
+    PAIRED,
+    PAIRS,
+    PAIRS_ROOM,
+    RANK,
+    SIZES,
+    STARTS,
+    THROUGH,
+    THROUGH_COUNT,
+    THROUGH_FIRST,
+    TOKEN0,
+    TOKEN1,
+    arena,
+    bends_of,
+    best_of,
+    group_of,
+    groups_of,
+    numbers,
+    owners_of,
+    pairs_of,
+    routes_of,
+    scratch_of,
+    starts_of,
+    tokens_of,
+    width,
 )
-def expand(
-    chosen: IntArray,
-    number: int,
-    routes: RouteArray,
-    lengths: IntArray,
-    start_of: IntArray,
-    ptr: IntArray,
-    members: RouteArray,
-    best: FloatArray,
-    touched: FlagArray,
-    touched_only: bool,
-    value: FloatArray,
-    least: FloatArray,
-    most: FloatArray,
-    least_value: float,
-    rate: FloatArray,
-    gamma: FloatArray,
-    first: IntArray,
-    count: IntArray,
-    segments: FloatArray,
-    top_edges: RouteArray,
-    top_cycle: IntArray,
-    top_amount: FloatArray,
-    top_value: FloatArray,
-) -> int:
-    """Take chosen cycles apart into pools, size each, and keep the most valuable.
+from searcher.kernels.curves import DEAD, IntArray
+from searcher.kernels.memory import integers, slot
+
+DONE: Final = 0
+FULL: Final = 1
+"""There is no room for the cycles of a pair: none of them is kept."""
+NO_SPACE: Final = 2
+"""An arena is full, or there are more pairs than were reserved."""
+
+_LEAST_SLOT: Final = 4
+
+
+# ---- lists in arenas
+
+
+@kernel("i8(i8, i8, i8[::1], i8)")
+def _room_for_one(book: int, number: int, owner: IntArray, column: int) -> int:
+    """See that a list (FIRST, COUNT, ROOM at `column` of its owner) can take one more entry."""
+    first, count, room = owner[column], owner[column + 1], owner[column + 2]
+    if count < room:
+        return DONE
+    wide = width(number)
+    held = arena(book, number)
+    free = integers(slot(book, FREE) + 8 * SIZES * number, SIZES)
+    bigger = max(_LEAST_SLOT, 2 * room)
+    size = 0
+    while 1 << size < bigger:
+        size += 1
+    # A free slot's first integer is the next free one of its size; 0 ends the chain.
+    place = free[size] - 1
+    if place >= 0:
+        free[size] = held[wide * place]
+    else:
+        used = slot(book, ARENA + ARENAS + number)
+        if used + bigger > slot(book, ARENA + 2 * ARENAS + number):
+            return NO_SPACE
+        place = used
+        numbers(book)[ARENA + ARENAS + number] = used + bigger
+    for i in range(wide * count):
+        held[wide * place + i] = held[wide * first + i]
+    if room > 0:
+        size -= 1
+        held[wide * first] = free[size]
+        free[size] = first + 1
+    owner[column], owner[column + 2] = place, bigger
+    return DONE
+
+
+@kernel("i8(i8, i8, i8)")
+def group_between(book: int, token_in: int, token_out: int) -> int:
+    """Return the group that swaps one token for another; 0 when no pool ever did."""
+    tokens = tokens_of(book)
+    near, far, turned = token_in, token_out, 0
+    if tokens[far, COUNT] < tokens[near, COUNT]:
+        near, far, turned = far, near, 1
+    first = 2 * tokens[near, FIRST]
+    neighbours = arena(book, NEIGHBOURS)
+    for i in range(first, first + 2 * tokens[near, COUNT], 2):
+        if neighbours[i] == far:
+            return int(neighbours[i + 1]) ^ turned
+    return 0
+
+
+@kernel("i8(i8, i8, i8)")
+def _new_pair(book: int, token0: int, token1: int) -> int:
+    """Add a pair without pools and return its number; 0 when there is no space."""
+    pair = slot(book, PAIRS)
+    if pair == slot(book, PAIRS_ROOM):
+        return 0
+    tokens = tokens_of(book)
+    for token in (token0, token1):
+        if _room_for_one(book, NEIGHBOURS, tokens[token], FIRST) != DONE:
+            return 0
+    neighbours = arena(book, NEIGHBOURS)
+    for side in range(2):
+        here, there = (token0, token1) if side == 0 else (token1, token0)
+        at = 2 * (tokens[here, FIRST] + tokens[here, COUNT])
+        neighbours[at], neighbours[at + 1] = there, 2 * pair + side
+        tokens[here, COUNT] += 1
+    pairs = pairs_of(book)
+    pairs[pair, TOKEN0], pairs[pair, TOKEN1] = token0, token1
+    best_of(book)[2 * pair : 2 * pair + 2] = DEAD
+    bends_of(book)[2 * pair : 2 * pair + 2] = np.inf
+    numbers(book)[PAIRS] = pair + 1
+    return pair
+
+
+# ---- cycles
+
+
+@kernel("i8(i8, i8)", inlined=True)
+def _token_of(book: int, group: int) -> int:
+    """Return the token that a group takes."""
+    return int(pairs_of(book)[group >> 1, TOKEN0 + (group & 1)])
+
+
+@kernel("i8(i8, i8)")
+def _keep(book: int, hops: int) -> int:
+    """Keep the cycle whose groups stand in the scratch, from its first start token on."""
+    scratch = scratch_of(book)
+    turn = 0
+    for h in range(1, hops):
+        if _token_of(book, scratch[h]) < _token_of(book, scratch[turn]):
+            turn = h
+    start = _token_of(book, scratch[turn])
+    if start >= slot(book, STARTS):
+        return DONE
+    cycle = slot(book, CYCLES)
+    if cycle == slot(book, CYCLES_ROOM):
+        return FULL
+    groups, route = groups_of(book), routes_of(book)[MOST_HOPS * cycle : MOST_HOPS * (cycle + 1)]
+    for h in range(MOST_HOPS):
+        route[h] = scratch[(turn + h) % hops] if h < hops else 0
+    for h in range(hops):
+        if _room_for_one(book, THROUGH, groups[route[h]], THROUGH_FIRST) != DONE:
+            return NO_SPACE
+    through = arena(book, THROUGH)
+    for h in range(hops):
+        about = groups[route[h]]
+        entry = 4 * (about[THROUGH_FIRST] + about[THROUGH_COUNT])
+        for k in range(1, MOST_HOPS):
+            through[entry + k - 1] = route[(h + k) % hops] if k < hops else 0
+        through[entry + MOST_HOPS - 1] = cycle
+        about[THROUGH_COUNT] += 1
+    starts_of(book)[cycle] = start
+    numbers(book)[CYCLES] = cycle + 1
+    return DONE
+
+
+@kernel("i8(i8, i8)")
+def _keep_both(book: int, hops: int) -> int:
+    """Keep the cycle in the scratch and its reverse."""
+    status = _keep(book, hops)
+    if status != DONE:
+        return status
+    scratch = scratch_of(book)
+    for h in range(hops // 2):
+        scratch[h], scratch[hops - 1 - h] = scratch[hops - 1 - h], scratch[h]
+    for h in range(hops):
+        scratch[h] ^= 1
+    return _keep(book, hops)
+
+
+@kernel("b1(i8, i8, i8)", inlined=True)
+def _over(book: int, group: int, rank: int) -> bool:
+    """Return whether a cycle of a pair of some rank may go through a group."""
+    about = pairs_of(book)[group >> 1]
+    return bool(about[LISTED] != 0 and about[RANK] < rank)
+
+
+@kernel("i8(i8, i8, i8, i8, i8, i8)")
+def _close(book: int, rank: int, first: int, before: int, token: int, hops: int) -> int:
+    """Keep the cycles that go on from `first`'s end through one more token, back to `token`.
+
+    With 3 hops they are `first`, a token, back; with 4 the last group `before` is theirs as well:
+    `first`, a token, `token`, and `before` back to where `first` begins.
+    """
+    begin, end = _token_of(book, first), _token_of(book, first ^ 1)
+    tokens, neighbours = tokens_of(book), arena(book, NEIGHBOURS)
+    near, far = end, token
+    if tokens[far, COUNT] < tokens[near, COUNT]:
+        near, far = far, near
+    at = 2 * tokens[near, FIRST]
+    for i in range(at, at + 2 * tokens[near, COUNT], 2):
+        middle = neighbours[i]
+        if middle in (begin, far) or not _over(book, neighbours[i + 1], rank):
+            continue
+        other = group_between(book, middle, far)
+        if other == 0 or not _over(book, other, rank):
+            continue
+        to, back = (neighbours[i + 1], other) if near == end else (other ^ 1, neighbours[i + 1] ^ 1)
+        scratch = scratch_of(book)
+        scratch[0], scratch[1], scratch[2], scratch[3] = first, to, back, before
+        status = _keep_both(book, hops)
+        if status != DONE:
+            return status
+    return DONE
+
+
+@kernel("i8(i8, i8, i8)")
+def list_cycles(book: int, pair: int, hops: int) -> int:
+    """List the cycles of exactly `hops` hops through a pair and pairs of smaller rank.
 
     Args:
-        chosen: int64[>= number], cycles to take apart.
-        number: how many of them.
-        routes: int32[cycles, 4], groups of each cycle.
-        lengths: int64[cycles], hops of each cycle.
-        start_of: int64[cycles], place of its start token.
-        ptr: int64[groups + 1], where a group's members begin.
-        members: int32[...], edges by group.
-        best: float64[groups], best rate of each group.
-        touched: uint8[rows], 1 for a pool that changed.
-        touched_only: leave out cycles without a touched pool.
-        value: float64[s], wei of wrapped native per smallest unit of each start token.
-        least: float64[s], smallest input of each start token.
-        most: float64[s], largest input of each start token.
-        least_value: leave out what is worth no more, wei.
-        rate: float64[edges], log of the marginal rate.
-        gamma: float64[edges], share left after the fee.
-        first: int64[edges], where an edge's segments begin.
-        count: int64[edges], how many it has.
-        segments: float64[n, 4].
-        top_edges: int32[room, 4], edges of each kept cycle, written, most valuable first.
-        top_cycle: int64[room], its number, written.
-        top_amount: float64[room], its input, written.
-        top_value: float64[room], what it leaves in wei, written.
+        book: the book's table.
+        pair: the pair.
+        hops: 2 to 4.
 
     Returns:
-        How many were kept.
+        DONE; or why not all could be kept, and then none of them is.
     """
-    room = len(top_value)
-    kept = 0
-    edges = np.empty(MOST_HOPS, np.int32)
-    sums = np.empty(MOST_HOPS + 1, np.float64)
-    ahead = np.empty(MOST_HOPS + 1, np.float64)
-    position = np.empty(MOST_HOPS, np.int64)
-    for i in range(number):
-        c = chosen[i]
-        hops = lengths[c]
-        s = start_of[c]
-        ahead[hops] = 0.0
-        for h in range(hops - 1, -1, -1):
-            ahead[h] = ahead[h + 1] + best[routes[c, h]]
-        sums[0] = 0.0
-        position[0] = ptr[routes[c, 0]]
-        depth = 0
-        while depth >= 0:
-            if depth == hops:
-                depth -= 1
-                wanted = not touched_only
-                for h in range(hops):
-                    if touched[edges[h] >> 1] != 0:
-                        wanted = True
-                if not wanted:
-                    continue
-                amount, left = size_cycle(
-                    edges, hops, least[s], most[s], gamma, first, count, segments
-                )
-                worth = left * value[s]
-                if worth <= least_value or (kept == room and worth <= top_value[room - 1]):
-                    continue
-                k = kept if kept < room else room - 1
-                while k > 0 and top_value[k - 1] < worth:
-                    top_value[k] = top_value[k - 1]
-                    top_amount[k] = top_amount[k - 1]
-                    top_cycle[k] = top_cycle[k - 1]
-                    for h in range(MOST_HOPS):
-                        top_edges[k, h] = top_edges[k - 1, h]
-                    k -= 1
-                top_value[k] = worth
-                top_amount[k] = amount
-                top_cycle[k] = c
-                for h in range(MOST_HOPS):
-                    top_edges[k, h] = edges[h] if h < hops else -1
-                kept = min(kept + 1, room)
+    before = slot(book, CYCLES)
+    status = _list(book, pair, hops)
+    if status != DONE:
+        groups, routes = groups_of(book), routes_of(book)
+        for cycle in range(before, slot(book, CYCLES)):
+            for h in range(MOST_HOPS):
+                if routes[MOST_HOPS * cycle + h] != 0:
+                    groups[routes[MOST_HOPS * cycle + h], THROUGH_COUNT] -= 1
+        numbers(book)[CYCLES] = before
+    return status
+
+
+@kernel("i8(i8, i8, i8)")
+def _list(book: int, pair: int, hops: int) -> int:
+    about = pairs_of(book)[pair]
+    rank = about[RANK]
+    group = 2 * pair
+    if hops == 2:
+        scratch = scratch_of(book)
+        scratch[0], scratch[1] = group, group ^ 1
+        return _keep(book, hops)
+    tokens = tokens_of(book)
+    # From the token with fewer neighbours: the other may have thousands.
+    if tokens[about[TOKEN0], COUNT] > tokens[about[TOKEN1], COUNT]:
+        group ^= 1
+    begin, end = _token_of(book, group), _token_of(book, group ^ 1)
+    if hops == 3:
+        return _close(book, rank, group, 0, begin, hops)
+    neighbours = arena(book, NEIGHBOURS)
+    at = 2 * tokens[begin, FIRST]
+    for i in range(at, at + 2 * tokens[begin, COUNT], 2):
+        if neighbours[i] == end or not _over(book, neighbours[i + 1], rank):
+            continue
+        status = _close(book, rank, group, neighbours[i + 1] ^ 1, neighbours[i], hops)
+        if status != DONE:
+            return status
+    return DONE
+
+
+# ---- pools that come and go
+
+
+@kernel("i8(i8, i8, i8, i8, i8)")
+def enter(book: int, row: int, token0: int, token1: int, owner: int) -> int:
+    """Make a row's two edges members of their groups; lists no cycles.
+
+    Args:
+        book: the book's table.
+        row: the row, not in the book.
+        token0: number of what its edge `2 * row` takes.
+        token1: number of what that edge gives.
+        owner: the first row of its pool.
+
+    Returns:
+        The pair, negative when there is no space.
+    """
+    group = group_between(book, token0, token1)
+    if group == 0:
+        group = 2 * _new_pair(book, token0, token1)
+        if group == 0:
+            return -1
+    groups, edges = groups_of(book), group_of(book)
+    for side in range(2):
+        if _room_for_one(book, MEMBERS, groups[group ^ side], FIRST) != DONE:
+            return -1
+    members = arena(book, MEMBERS)
+    for side in range(2):
+        about = groups[group ^ side]
+        members[about[FIRST] + about[COUNT]] = 2 * row + side
+        about[COUNT] += 1
+        edges[2 * row + side] = group ^ side
+    owners_of(book)[row] = owner
+    return group >> 1
+
+
+@kernel("i8(i8, i8)")
+def leave(book: int, row: int) -> int:
+    """Take a row out of its groups; cycles of a group without members stay, and are DEAD.
+
+    Returns:
+        Its pair; 0 when the row was not in the book.
+    """
+    groups, edges, members = groups_of(book), group_of(book), arena(book, MEMBERS)
+    pair = int(edges[2 * row]) >> 1
+    if pair == 0:
+        return 0
+    for edge in (2 * row, 2 * row + 1):
+        about = groups[edges[edge]]
+        last = about[FIRST] + about[COUNT] - 1
+        for k in range(about[FIRST], last + 1):
+            if members[k] == edge:
+                members[k] = members[last]
+                break
+        about[COUNT] -= 1
+        edges[edge] = 0
+    return pair
+
+
+@kernel("i8(i8, i8, i8, i8)")
+def list_new(book: int, pair: int, hops_least: int, hops_most: int) -> int:
+    """List the cycles that a pair has come to have since it was listed last.
+
+    Returns:
+        DONE; or why those of some length could not be kept.
+    """
+    about = pairs_of(book)[pair]
+    if about[LISTED] == 0:
+        about[LISTED], about[RANK] = 1, slot(book, CLOCK)
+        numbers(book)[CLOCK] += 1
+        for hops in range(max(hops_least, 3), hops_most + 1):
+            status = list_cycles(book, pair, hops)
+            if status != DONE:
+                return status
+    two = groups_of(book)[2 * pair, COUNT] > 1
+    if hops_least == 2 <= hops_most and two and about[PAIRED] == 0:
+        status = list_cycles(book, pair, 2)
+        if status != DONE:
+            return status
+        about[PAIRED] = 1
+    return DONE
+
+
+@kernel("i8(i8, i8[::1], i8, i8, i8[::1])")
+def list_all(
+    book: int, ranked: IntArray, hops_least: int, hops_most: int, admitted: IntArray
+) -> int:
+    """List every cycle anew: the shorter before the longer, and over pairs in the order given.
+
+    Of each length as many pairs are admitted as there is room for all cycles among them.
+
+    Args:
+        book: the book's table.
+        ranked: int64[n], the pairs with pools, the most liquid first.
+        hops_least: the fewest hops.
+        hops_most: the most.
+        admitted: int64[5], written: by hops, how many of the pairs.
+
+    Returns:
+        DONE, FULL when not all cycles are kept, or NO_SPACE.
+    """
+    groups, pairs = groups_of(book), pairs_of(book)
+    numbers(book)[CYCLES] = 0
+    for group in range(2 * slot(book, PAIRS)):
+        groups[group, THROUGH_COUNT] = 0
+        pairs[group >> 1, LISTED] = pairs[group >> 1, PAIRED] = 0
+    for place in range(len(ranked)):
+        pairs[ranked[place], RANK] = slot(book, CLOCK) + place
+        pairs[ranked[place], LISTED] = 1
+    numbers(book)[CLOCK] += len(ranked)
+    whole = DONE
+    for hops in range(hops_least, hops_most + 1):
+        admitted[hops] = 0
+        if whole != DONE:
+            continue
+        for place in range(len(ranked)):
+            pair = ranked[place]
+            if hops == 2 and groups[2 * pair, COUNT] < 2:
+                admitted[hops] += 1
                 continue
-            k = position[depth]
-            if k == ptr[routes[c, depth] + 1]:
-                depth -= 1
-                continue
-            position[depth] = k + 1
-            edge = members[k]
-            total = sums[depth] + rate[edge]
-            if total + ahead[depth + 1] <= 0.0:
-                continue
-            used = False
-            for h in range(depth):
-                if edges[h] >> 1 == edge >> 1:
-                    used = True
-            if used:
-                continue
-            edges[depth] = edge
-            depth += 1
-            sums[depth] = total
-            if depth < hops:
-                position[depth] = ptr[routes[c, depth]]
-    return kept
+            whole = list_cycles(book, pair, hops)
+            if whole == NO_SPACE:
+                return NO_SPACE
+            if whole == FULL:
+                break
+            if hops == 2:
+                pairs[pair, PAIRED] = 1
+            admitted[hops] += 1
+    return whole

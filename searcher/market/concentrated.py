@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import islice
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from searcher.domain.events import BlockRef
 from searcher.domain.units import Address
 from searcher.market.decoding import MalformedLog, signed, unsigned
 from searcher.market.lens import LensRefused, Reading, Tick, bitmap_words, read_through_lens
-from searcher.market.node import Node, read_words
+from searcher.market.node import Node
 from searcher.market.protocol import Answer, Pool, ReadCall, Reads, UnreadablePool
+from searcher.market.reads import carry_out_together
 
 SLOT0 = "0x3850c7bd"
 LIQUIDITY = "0x1a686502"
 TICK_BITMAP = "0x5339c296"
 TICKS = "0xf30dba93"
-
-T = TypeVar("T")
 
 
 class Shape(NamedTuple):
@@ -112,40 +110,6 @@ def pool_reads(pool: Address, spacing: int, shape: Shape) -> Reads[Reading]:
     answers = yield [ReadCall(pool, _with_int(TICKS, tick)) for tick in asked]
     ticks = [_tick(tick, answer, shape) for tick, answer in zip(asked, answers, strict=True)]
     return Reading(slot0[0], slot0[1], liquidity[0], ticks)
-
-
-async def carry_out_together(
-    reads: Sequence[Reads[T]], node: Node, block: BlockRef, *, batch_calls: int
-) -> list[T | str]:
-    """Carry out several reads in step, so that their calls share requests.
-
-    Returns:
-        For each what it says, or why the pool is unreadable.
-
-    Raises:
-        SearcherError: the node does not answer.
-    """
-    said: list[T | str] = ["" for _ in reads]
-    waiting = {i: _advance(generator, None, said, i) for i, generator in enumerate(reads)}
-    while running := {i: calls for i, calls in waiting.items() if calls is not None}:
-        calls = [call for asked in running.values() for call in asked]
-        answers = iter(await read_words(node, calls, block, batch_calls=batch_calls))
-        for i, asked in running.items():
-            waiting[i] = _advance(reads[i], list(islice(answers, len(asked))), said, i)
-    return said
-
-
-def _advance(
-    reads: Reads[T], answers: Sequence[Answer] | None, said: list[T | str], place: int
-) -> Sequence[ReadCall] | None:
-    """Send a generator its answers; return its next calls, or None when it has ended."""
-    try:
-        return next(reads) if answers is None else reads.send(answers)
-    except StopIteration as stop:
-        said[place] = stop.value
-    except UnreadablePool as error:
-        said[place] = str(error)
-    return None
 
 
 def _tick(tick: int, answer: Answer, shape: Shape) -> Tick:

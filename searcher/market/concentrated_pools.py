@@ -7,7 +7,8 @@ without moving price or liquidity, and a protocol's share of the fee changes no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 from msgspec import Struct
@@ -17,16 +18,17 @@ from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
 from searcher.domain.units import FEE_PIPS, ZERO_ADDRESS, Address, Uint256
-from searcher.kernels.curves import write_concentrated
-from searcher.kernels.reference.uniswap_v3 import Q96
+from searcher.kernels import log_batches
+from searcher.kernels import memory as layout
 from searcher.kernels.refusal import Status, SwapRefused
-from searcher.market.arrays import PoolArrays
 from searcher.market.concentrated import UNISWAP, Shape, pool_reads, read_concentrated
 from searcher.market.concentrated_state import initialised, positioned, settle, swapped, table
 from searcher.market.decoding import MalformedLog, address_of, signed, topic_word, unsigned, words
 from searcher.market.lens import LEAST_GAS, Reading
+from searcher.market.memory import MarketMemory, value
 from searcher.market.node import Node
 from searcher.market.protocol import (
+    Announcement,
     Answer,
     FollowedProtocol,
     Pool,
@@ -101,7 +103,7 @@ class ConcentratedPoolIdentity(Struct, frozen=True):
 
 
 class ConcentratedSettings(Settings):
-    """What a swap costs (estimates), how far the float curve reaches, how far tables do."""
+    """What a swap costs (estimates), and how far tables reach."""
 
     swap_gas: int = knob(
         95_000,
@@ -113,13 +115,6 @@ class ConcentratedSettings(Settings):
     crossing_gas: int = knob(
         22_000, why="gas of each initialised tick crossed", unit="gas", ge=0, le=1_000_000
     )
-    segments: int = knob(
-        48,
-        why="ranges a direction that the float search sees; exact quotes see all",
-        unit="ranges",
-        ge=2,
-        le=4096,
-    )
     table_rows: int = knob(
         MOST_ROWS,
         why="stops a direction that exact quotes keep sums of, 144 bytes each; beyond they step",
@@ -130,7 +125,7 @@ class ConcentratedSettings(Settings):
 
 
 class LensSettings(ConcentratedSettings):
-    """What a swap costs (estimates), how far curve and tables reach, how pools are read."""
+    """What a swap costs (estimates), how far tables reach, how pools are read."""
 
     read_gas: int = knob(
         16_000_000,
@@ -146,6 +141,7 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
 
     State = ConcentratedPoolState
     Identity = ConcentratedPoolIdentity
+    kind = layout.CONCENTRATED
     curve = CurveKind.CONCENTRATED
 
     swap_topic: ClassVar[str]
@@ -247,15 +243,17 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
                 " leave it out"
             )
 
-    def announced(self, name: str, dex: DexSettings, log: Log) -> Pool:
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  the log names no DEX
         """Decode PoolCreated(address idx, address idx, uint24 idx, int24, address)."""
         spacing, pool = words(log, topics=4, data=2)
         fee_pips = topic_word(log, 3)
         if fee_pips >= FEE_PIPS:
             raise MalformedLog(f"a fee of {fee_pips}")
-        return announced_pool(
-            name, dex, log, pool=pool, tick_spacing=signed(spacing, 24), fee_pips=fee_pips
-        )
+        return announced_pool(log, pool=pool, tick_spacing=signed(spacing, 24), fee_pips=fee_pips)
+
+    def identity(self, pool: Pool) -> ConcentratedPoolIdentity:
+        """Return the pool's address."""
+        return ConcentratedPoolIdentity(pool.address)
 
     def new(self, pool: Pool) -> ConcentratedPoolState:
         """Return a pool without price or liquidity."""
@@ -270,6 +268,10 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
             pool=pool.address,
         )
 
+    def tokens_of(self, state: ConcentratedPoolState) -> tuple[Address, ...]:
+        """Return the pool's tokens."""
+        return state.token0, state.token1
+
     def swap_gas(self, quote: Quote) -> int:
         """Return the configured estimate for the ticks that a quote crosses."""
         return self.config.swap_gas + quote.crossings * self.config.crossing_gas
@@ -278,34 +280,24 @@ class ConcentratedPools(FollowedProtocol[ConcentratedPoolState]):
         """Return whether the pool has a price and liquidity somewhere."""
         return state.sqrt_price_x96 > 0 and bool(state.ticks)
 
-    def segments(self, pool: Pool) -> int:  # noqa: ARG002  the same room for every pool
-        """Return the configured reach."""
-        return self.config.segments
+    def store(self, memory: MarketMemory, row: int, state: ConcentratedPoolState) -> None:
+        """Write price, liquidity and ticks."""
+        memory.write_ticks(row, state.table, fee_pips=state.fee, spacing=state.tick_spacing)
+        memory.write_price(row, state.sqrt_price_x96, state.liquidity, state.tick)
 
-    def draw(
-        self,
-        pool: Pool,  # noqa: ARG002  the state says it all
-        state: ConcentratedPoolState,
-        row: int,
-        arrays: PoolArrays,
-    ) -> None:
-        """Write a segment for each range of liquidity, nearest first."""
-        if state.fee >= UNKNOWN_FEE:
-            arrays.kill(row)
-            return
-        write_concentrated(
-            row,
-            state.sqrt_price_x96 / Q96,
-            state.table.place(state.tick),
-            1.0 - state.fee / FEE_PIPS,
-            state.table.bounds,
-            state.table.depths,
-            self.config.segments,
-            arrays.rate,
-            arrays.gamma,
-            arrays.first,
-            arrays.count,
-            arrays.segments,
+    def load(self, memory: MarketMemory, row: int, pool: Pool) -> ConcentratedPoolState:
+        """Return what a row holds."""
+        about = memory.shape[row]
+        return ConcentratedPoolState(
+            token0=pool.token0,
+            token1=pool.token1,
+            fee=int(about[layout.FEE]),
+            tick_spacing=int(about[layout.SPACING]),
+            sqrt_price_x96=value(memory.exact, 2 * row),
+            tick=int(about[layout.TICK]),
+            liquidity=value(memory.exact, 2 * row + 1),
+            ticks=memory.tick_table(row),
+            pool=pool.address,
         )
 
 
@@ -332,9 +324,7 @@ class LensPools(ConcentratedPools):
         return states
 
 
-def announced_pool(
-    name: str, dex: DexSettings, log: Log, *, pool: int, tick_spacing: int, fee_pips: int
-) -> Pool:
+def announced_pool(log: Log, *, pool: int, tick_spacing: int, fee_pips: int) -> Announcement:
     """Return a pool whose factory announces its tokens as the first two indexed values.
 
     Raises:
@@ -342,14 +332,10 @@ def announced_pool(
     """
     if not 0 < tick_spacing <= MOST_SPACING:
         raise MalformedLog(f"a tick spacing of {tick_spacing}")
-    return Pool(
-        address=address_of(pool),
-        protocol=dex.protocol,
-        dex=name,
-        token0=address_of(topic_word(log, 1)),
-        token1=address_of(topic_word(log, 2)),
-        fee_pips=fee_pips,
-        tick_spacing=tick_spacing,
+    where = address_of(pool)
+    tokens = address_of(topic_word(log, 1)), address_of(topic_word(log, 2))
+    return Announcement(
+        where, where, tokens, fee_pips, tick_spacing, ConcentratedPoolIdentity(where)
     )
 
 
@@ -393,6 +379,18 @@ def state_of(  # noqa: PLR0917  what a pool says, in the order of its views
 def _positioned(state: ConcentratedPoolState, log: Log, amount: int) -> ConcentratedPoolState:
     lower, upper = signed(topic_word(log, 2), 24), signed(topic_word(log, 3), 24)
     return positioned(state, lower, upper, amount)
+
+
+def hot_events(swap_topic: str, swap_code: int) -> Mapping[str, int]:
+    """Return the opcodes of a family's events, by topic."""
+    return MappingProxyType(
+        {
+            INITIALIZE: log_batches.INITIALIZE,
+            MINT: log_batches.MINT,
+            BURN: log_batches.BURN,
+            swap_topic: swap_code,
+        }
+    )
 
 
 def _word(view: str, answer: Answer) -> int:

@@ -12,7 +12,7 @@ a block whose `volatile` has been read.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from searcher.domain.events import Log
 from searcher.domain.units import Address, Uint256, keccak256
+from searcher.kernels import curve_crypto_least as search
 from searcher.kernels.refusal import Status, SwapRefused, checked
 from searcher.kernels.u256 import Words, pack
 from searcher.market.decoding import MalformedLog, address_of, words
@@ -170,6 +171,10 @@ class CurveCrypto(Protocol[S]):
         """Return the kernel's marginal rate."""
 
     @abstractmethod
+    def flags(self, state: S) -> tuple[int, int]:
+        """Return `maths` and `harmonic` as the kernels take them."""
+
+    @abstractmethod
     def has_get_dx(self, state: S) -> bool:
         """Return whether the pool's views estimate an exact output."""
 
@@ -201,7 +206,7 @@ class CurveCrypto(Protocol[S]):
         The contract's get_dx is an estimate: its exchange may pay a little more or less than was
         asked. Where it pays enough, that input is get_dx; else it is the next above that pays
         enough while one less does not. Of a legacy pool, which has no get_dx, both are such a
-        least input, above or below what the views would have estimated.
+        least input.
 
         Raises:
             SwapRefused: get_dx would revert, or the exchange pays that much for no input.
@@ -209,14 +214,16 @@ class CurveCrypto(Protocol[S]):
         i, j = places(state.coins, token_in, token_out)
         now = self.at(state, block)
         pool = self.packed(now)
-        status, dx = self.kernel_out(pool, now, i, j, _amount(amount))
-        checked(status)
-
-        def paid(given: int) -> tuple[int, int]:
-            return self.kernel_in(pool, now, i, j, given)
-
+        asked = (*self.flags(now), i, j, _amount(amount))
         is_exact = self.has_get_dx(now)
-        least = _least_input(paid, dx, amount, downwards=not is_exact)
+        if not is_exact:
+            found, least = search.sought(pool, *asked)
+            if found:
+                return Quote(least, least)
+        status, dx = self.kernel_out(pool, now, i, j, amount)
+        checked(status)
+        status, least = search.least_input_from(pool, *asked, dx, not is_exact)
+        checked(status)
         return Quote(dx if is_exact else least, least)
 
     def marginal_rate(
@@ -403,55 +410,6 @@ def _amount(amount: int) -> int:
     if not 0 <= amount < 1 << 256:
         raise SwapRefused(Status.OVERFLOW, "the amount does not fit uint256")
     return amount
-
-
-def _least_input(
-    paid: Callable[[int], tuple[int, int]], estimate: int, wanted: int, *, downwards: bool
-) -> int:
-    """Search for an input that pays `wanted` while one less does not.
-
-    Args:
-        paid: what an input pays, as a status and an amount. Too little an input may be refused, and
-            from some input on everything is.
-        estimate: where the search begins: it takes wider and wider steps from there.
-        wanted: the least output.
-        downwards: whether to look for less than an estimate that pays enough; else that is it.
-
-    Raises:
-        SwapRefused: no input pays that much.
-    """
-
-    def judge(given: int) -> tuple[bool, int]:
-        status, amount = paid(given)
-        # A legacy view may answer something for nothing, which no exchange pays.
-        return status == Status.OK and amount >= wanted and given > 0, status
-
-    low = high = estimate
-    is_enough, status = judge(estimate)
-    step = 1
-    if is_enough:
-        while downwards and judge(low)[0]:
-            high, low = low, max(low - step, 0)
-            step *= 2
-    else:
-        was_taken = status == Status.OK
-        while not is_enough and (status == Status.OK or not was_taken):
-            low, high = high, high + step
-            step *= 2
-            if high >> 256:
-                raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "no input pays that much")
-            is_enough, status = judge(high)
-            was_taken = was_taken or status == Status.OK
-    while high - low > 1:
-        middle = (high + low) // 2
-        is_found, here = judge(middle)
-        # Between what pays too little and what is refused as too much there may be enough.
-        if is_found or (here != Status.OK and not is_enough):
-            high, is_enough, status = middle, is_found, here
-        else:
-            low = middle
-    checked(status)
-    return high
 
 
 def _packed(amplification: int, gamma: int) -> int:

@@ -14,7 +14,7 @@ from searcher.market.settings import DexSettings, DiscoverySettings
 
 async def announcements(
     node: Node,
-    factories: Mapping[Address, tuple[str, int]],
+    factories: Mapping[Address, tuple[frozenset[str], int]],
     last_block: int,
     tokens: Sequence[Address] | None,
     settings: DiscoverySettings,
@@ -23,7 +23,7 @@ async def announcements(
 
     Args:
         node: whom to ask.
-        factories: of each factory the event's topic and the first block to look at.
+        factories: of each factory the events' topics and the first block to look at.
         last_block: the last block to look at.
         tokens: only pools of two of these; of any when None.
         settings: how many blocks to ask for at once.
@@ -34,7 +34,7 @@ async def announcements(
     """
     if not factories:
         return
-    topics: list[Any] = [sorted({topic for topic, _ in factories.values()})]
+    topics: list[Any] = [sorted({topic for topics, _ in factories.values() for topic in topics})]
     if tokens is not None:
         padded = ["0x" + "0" * 24 + token[2:] for token in tokens]
         topics += [padded, padded]
@@ -61,16 +61,20 @@ async def announcements(
             raise Rejected("eth_getLogs did not answer a list: use another node")
         for entry in answer:
             log = _log(entry)
-            if log.address in factories and log.topics[:1] == (factories[log.address][0],):
+            if log.address in factories and not factories[log.address][0].isdisjoint(
+                log.topics[:1]
+            ):
                 yield log
         begin, width = end + 1, min(2 * width, settings.log_range_blocks)
 
 
 def factories_of(
-    dexes: Iterable[tuple[DexSettings, str]], *, not_before: int = 0
-) -> dict[Address, tuple[str, int]]:
-    """Return the event's topic and the first block to look at of each factory."""
-    return {Address(dex.factory): (topic, max(dex.first_block, not_before)) for dex, topic in dexes}
+    dexes: Iterable[tuple[DexSettings, frozenset[str]]], *, not_before: int = 0
+) -> dict[Address, tuple[frozenset[str], int]]:
+    """Return the events' topics and the first block to look at of each factory."""
+    return {
+        Address(dex.factory): (topics, max(dex.first_block, not_before)) for dex, topics in dexes
+    }
 
 
 def _log(entry: Any) -> Log:

@@ -1,16 +1,16 @@
 """Everything that a chain's pools hold: exact states, their float image, and what is set aside.
 
-One writer, the chain's pipeline. A block is applied whole or not at all.
+One writer, the chain's pipeline. A block is applied whole or not at all, and can be taken back.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
+import numpy as np
 import structlog
 from msgspec import Struct
 
@@ -19,10 +19,16 @@ from searcher.domain.events import BlockApplied, BlockRef, Log, PendingEffects
 from searcher.domain.ports import TokenProof
 from searcher.domain.registry import Registry, did_you_mean
 from searcher.domain.units import Address, address
-from searcher.market.arrays import PoolArrays
+from searcher.kernels.curves import COLUMNS, FloatArray
+from searcher.kernels.memory import ALIVE, FEE
+from searcher.market.contents import Contents, followed_digest
 from searcher.market.decoding import MalformedLog
-from searcher.market.discovery import announcements, factories_of
-from searcher.market.node import Node, read_words
+from searcher.market.intake import Intake
+from searcher.market.journal import Journal
+from searcher.market.log_routes import LogRoutes
+from searcher.market.memory import MarketMemory
+from searcher.market.node import Node
+from searcher.market.pools import Pools
 from searcher.market.protocol import (
     PROTOCOLS,
     FollowedProtocol,
@@ -30,24 +36,25 @@ from searcher.market.protocol import (
     Protocol,
     Quote,
     QuoteBlock,
+    Row,
 )
-from searcher.market.settings import DexSettings, DiscoverySettings, TokenSettings
+from searcher.market.settings import (
+    DexSettings,
+    DiscoverySettings,
+    FollowingSettings,
+    TokenSettings,
+)
+from searcher.market.standing import Changes, MarketDelta, Standing
+from searcher.market.states import PieceMaker, States
 
 _log = structlog.get_logger(__name__)
 
-DECIMALS = "0x313ce567"
-
-
-class MarketDelta(Struct, frozen=True):
-    """The rows that a block or a pending transaction changed, ascending."""
-
-    parent: BlockRef
-    rows: tuple[int, ...]
-    added: int = 0
+_ROWS_TO_SPARE: Final = 1024
+"""Rows beyond two a pool, for those of many tokens."""
 
 
 class PoolView(Struct, frozen=True):
-    """A pool as a person asks for it; `set_aside` is why it is not searched, empty when it is."""
+    """A pool as a person asks for it: its first row, and why it is not searched, if it is not."""
 
     row: int
     pool: Pool
@@ -55,16 +62,21 @@ class PoolView(Struct, frozen=True):
 
 
 class MarketStatistics(Struct, frozen=True):
-    """Counters since the start; `ignored` and `malformed` are by cause."""
+    """Counters since the start; `malformed` and `not_followed` are by cause.
+
+    `blocks` were applied and `unwound` taken back; `undo_bytes` is what the journal holds.
+    """
 
     pools: int
     searched: int
     set_aside: dict[str, int]
     blocks: int
+    unwound: int
     logs: int
     malformed: dict[str, int]
     not_followed: dict[str, int]
     overlays: int
+    undo_bytes: int
 
 
 class Market:
@@ -76,7 +88,9 @@ class Market:
         tokens: the tokens that the operator named, by name.
         dexes: the DEXes to follow, by name.
         discovery: how pools are looked for.
+        following: how far back blocks can be taken, and what is read for each.
         protocols: the registry of protocols.
+        pieces: draws curves that have no closed form; without it they are never found.
 
     Raises:
         Misconfigured: an unknown protocol, or a DEX whose settings do not fit its protocol.
@@ -90,307 +104,447 @@ class Market:
         tokens: Mapping[str, TokenSettings],
         dexes: Mapping[str, DexSettings],
         discovery: DiscoverySettings | None = None,
+        following: FollowingSettings | None = None,
         protocols: Registry[Protocol[Any]] = PROTOCOLS,
+        pieces: PieceMaker | None = None,
     ) -> None:
         self.chain = chain
         self.wrapped_native = wrapped_native
-        self.arrays = PoolArrays()
-        self.pools: list[Pool] = []
         self.head: BlockRef | None = None
-        self.topology = 0
-        """Grows whenever a pool joins the search: what was derived from the rows is old then."""
         self._tokens = dict(tokens)
         self._dexes = dict(dexes)
         self._discovery = discovery or DiscoverySettings()
-        self._states: list[Any] = []
-        self._row_of: dict[Address, int] = {}
-        self._rows_of_token: dict[Address, list[int]] = {}
-        self._decimals = {Address(t.address): t.decimals for t in tokens.values()}
-        self._sound: set[Address] = set()
-        self._aside: dict[Address, str] = {}
-        self._stale: dict[int, str] = {}
-        self._malformed: Counter[str] = Counter()
-        self._not_followed: Counter[str] = Counter()
-        self._blocks = self._logs = self._overlays = 0
+        self._following = following or FollowingSettings()
         self._protocol_of = {
-            dex.protocol: _followed(name, dex.protocol, protocols)
-            for name, dex in self._dexes.items()
+            dex.protocol: _followed(name, dex.protocol, protocols) for name, dex in dexes.items()
         }
-        self._factories: dict[Address, tuple[str, DexSettings]] = {}
-        for name, dex in self._dexes.items():
-            self._protocol_of[dex.protocol].check(name, dex)
-            if Address(dex.factory) in self._factories:
-                raise Misconfigured(
-                    f"dexes.{name}.factory is that of {self._factories[Address(dex.factory)][0]}"
-                    " too: leave one of them out"
-                )
-            self._factories[Address(dex.factory)] = (name, dex)
+        self.memory = MarketMemory(2 * self._discovery.most_pools + _ROWS_TO_SPARE)
+        self._journal = Journal(self.memory, self._following.reorg_depth)
+        self._pools = Pools(self.memory)
+        self._routes = LogRoutes(self._pools, self._protocol_of)
+        self._states = States(
+            self._pools, self.memory, self._journal, self._protocol_of, pieces or _no_pieces
+        )
+        self._standing = Standing(self._pools, self.memory, self._journal)
+        self._decimals = {Address(t.address): t.decimals for t in tokens.values()}
+        self._intake = Intake(
+            chain=chain,
+            dexes=dexes,
+            protocols=self._protocol_of,
+            decimals=self._decimals,
+            wrapped_native=wrapped_native,
+            discovery=self._discovery,
+            following=self._following,
+            pools=self._pools,
+            routes=self._routes,
+            states=self._states,
+            standing=self._standing,
+            journal=self._journal,
+        )
+        self._cold: list[tuple[int, Log]] = []
+        self._malformed: Counter[str] = Counter()
+        self._blocks = self._unwound = self._logs = self._overlays = 0
+
+    @property
+    def pools(self) -> list[Pool]:
+        """All pools, by number."""
+        return self._pools.pools
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows: pairs of a pool's tokens."""
+        return self._pools.rows
+
+    @property
+    def topology(self) -> int:
+        """Grows whenever a row joins the search: what was derived from the rows is old then."""
+        return self._standing.topology
 
     # ---- reading the chain
 
-    async def bootstrap(self, rpc: Node, head: BlockRef) -> MarketDelta:
+    async def bootstrap(self, rpc: Node, head: BlockRef, *, timestamp: int = 0) -> MarketDelta:
         """Find every pool up to `head` and read its state there.
 
+        Args:
+            rpc: the node.
+            head: the block.
+            timestamp: its time, in seconds: curves that move with time are drawn for it.
+
         Raises:
-            Retryable: the node does not answer: nothing is kept of the states, call again.
+            Retryable: the node does not answer: nothing is searched until it is called again.
             Rejected: the node refuses what is asked.
         """
-        return await self._read(rpc, head, not_before=0)
+        return await self._read(rpc, head, timestamp, not_before=0)
 
-    async def rebuild(self, rpc: Node, head: BlockRef) -> MarketDelta:
-        """Read every state again at `head`, after a reorg or whenever the logs were not complete.
+    async def rebuild(self, rpc: Node, head: BlockRef, *, timestamp: int = 0) -> MarketDelta:
+        """Read every state again at `head`, where the blocks up to it cannot be applied.
 
         Pools announced within the last `rescan_blocks` are looked for again; a pool that is no
         longer there is set aside.
         """
         known = self.head.number if self.head else 0
         not_before = max(0, min(known, head.number) - self._discovery.rescan_blocks)
-        return await self._read(rpc, head, not_before=not_before)
+        return await self._read(rpc, head, timestamp, not_before=not_before)
 
-    async def _read(self, rpc: Node, head: BlockRef, *, not_before: int) -> MarketDelta:
-        before = len(self.pools)
+    async def _read(
+        self, rpc: Node, head: BlockRef, timestamp: int, *, not_before: int
+    ) -> MarketDelta:
         self.head = None
-        factories = factories_of(
-            ((d, self._protocol_of[d.protocol].created_topic) for d in self._dexes.values()),
-            not_before=not_before,
-        )
-        only = self._configured() if self._discovery.only_configured_tokens else None
-        async for log in announcements(rpc, factories, head.number, only, self._discovery):
-            pool = self._announced(log)
-            if pool is not None:
-                self._add(pool)
-                await asyncio.sleep(0)  # other chains share this loop
-        states = await self._read_states(rpc, head)
-        await self._read_decimals(rpc, head)
-        self._stale.clear()
-        for row, state in states.items():
-            if isinstance(state, str):
-                self._stale[row] = state
-                _log.warning(
-                    "pool set aside", chain=self.chain, pool=self.pools[row].address, why=state
-                )
-            else:
-                self._states[row] = state
-        for row in range(len(self.pools)):
-            self._draw(row)
-            await asyncio.sleep(0)
+        self._journal.forget()
+        self._states.block = QuoteBlock(head.number + 1, timestamp)
+        await self._intake.find(rpc, head, not_before=not_before)
+        await self._intake.read_all(rpc, head)
         self.head = head
-        self.topology += 1
+        self._standing.changes.rows.update(range(len(self.rows)))
         _log.info(
             "market read",
             chain=self.chain,
             block=head.number,
             pools=len(self.pools),
-            set_aside=len(self._stale),
+            set_aside=len(self._standing.broken),
         )
-        return MarketDelta(head, tuple(range(len(self.pools))), len(self.pools) - before)
+        return self._standing.changes.delta(head)
 
-    async def _read_states(self, rpc: Node, head: BlockRef) -> dict[int, Any]:
-        states: dict[int, Any] = {}
-        for name, protocol in self._protocol_of.items():
-            rows = [r for r, pool in enumerate(self.pools) if pool.protocol == name]
-            pools = [self.pools[r] for r in rows]
-            read = await protocol.read(rpc, pools, head, batch_calls=self._discovery.batch_calls)
-            states.update(zip(rows, read, strict=True))
-        return states
+    @property
+    def is_behind(self) -> bool:
+        """Whether the logs of the head do not tell everything: `refresh_volatile` is due."""
+        return self._intake.is_behind
 
-    async def _read_decimals(self, rpc: Node, head: BlockRef) -> None:
-        unknown = [t for t in self._rows_of_token if t not in self._decimals]
-        answers = await read_words(
-            rpc,
-            [(token, DECIMALS) for token in unknown],
-            head,
-            batch_calls=self._discovery.batch_calls,
-        )
-        for token, answer in zip(unknown, answers, strict=True):
-            if isinstance(answer, str):
-                self.set_aside(token, f"decimals: {answer}")
-            elif answer[0] > 77:
-                self.set_aside(token, f"decimals of {answer[0]}")
-            else:
-                self._decimals[token] = answer[0]
+    async def refresh_volatile(self, rpc: Node, block: BlockRef) -> MarketDelta:
+        """Read what the logs of the head do not tell: moving values, and pools just announced.
+
+        A pool whose values cannot be read, or are beyond the budget, is out of the search until a
+        later block's can. Whoever searches waits for this after each block: values of an older
+        block are never searched on.
+
+        Args:
+            rpc: the node.
+            block: the head.
+
+        Returns:
+            What changed; nothing of what was read when the head has moved meanwhile.
+        """
+        await self._intake.refresh(rpc, block, lambda: self.head)
+        return self._standing.changes.delta(block)
 
     # ---- following the chain
 
     def apply(self, block: BlockApplied) -> MarketDelta:
-        """Apply a block's logs and return the rows it changed.
+        """Apply a block's logs, whole or not at all, and return what they changed.
 
         A log that is not what its topic says is counted and sets its pool aside until a rebuild.
 
         Raises:
-            InvariantBroken: the block does not build on the head.
+            InvariantBroken: the block does not build on the head, or its logs do not ascend.
         """
         if self.head is None or block.header.parent_hash != self.head.hash:
             raise InvariantBroken(
                 f"block {block.header.number} of {block.chain} does not build on the market's head:"
                 " rebuild the market from the node"
             )
-        before = len(self.pools)
-        for log in block.logs:
-            pool = self._announcement(log)
-            if pool is not None:
-                self._add(pool)
-        states, refused, applied = self._replay(block.logs)
-        for row, state in states.items():
-            self._states[row] = state
-        for row, why in refused.items():
-            self._stale[row] = why
-            self._malformed[why] += 1
-            _log.warning("pool set aside", chain=self.chain, pool=self.pools[row].address, why=why)
-        rows = sorted({*states, *refused, *range(before, len(self.pools))})
-        for row in rows:
-            self._draw(row)
-        self.head = block.header.ref
+        self._journal.begin(self.head, self._states.block.timestamp)
+        try:
+            self.head = block.header.ref
+            self._states.block = QuoteBlock(self.head.number + 1, block.header.timestamp)
+            self._logs += self._play(block.logs)
+        except BaseException:
+            self._step_back()
+            raise
         self._blocks += 1
-        self._logs += applied
-        return MarketDelta(self.head, tuple(rows), len(self.pools) - before)
+        return self._standing.changes.delta(self.head)
+
+    def can_unwind(self, to: BlockRef) -> bool:
+        """Return whether `to` is the head, or a block below it that the journal goes back to."""
+        return self.head is not None and (to == self.head or to in self._journal.parents())
+
+    def unwind(self, to: BlockRef) -> MarketDelta:
+        """Take blocks back until `to` is the head again, exactly as it was.
+
+        Raises:
+            InvariantBroken: `to` is none of the blocks below that the journal holds.
+        """
+        if not self.can_unwind(to):
+            raise InvariantBroken(
+                f"block {to.number} of {self.chain} is not among the last"
+                f" {self._following.reorg_depth} applied: rebuild the market from the node"
+            )
+        rows: set[int] = set()
+        while self.head != to:
+            rows |= self._journal.rows()
+            self._step_back()
+            self._unwound += 1
+        self._standing.changes.rows.update(row for row in rows if row < len(self.rows))
+        return self._standing.changes.delta(to)
+
+    def _step_back(self) -> None:
+        self.head, timestamp = self._journal.take_back_block()
+        self._states.block = QuoteBlock(self.head.number + 1, timestamp)
 
     @contextmanager
     def overlay(self, effects: PendingEffects) -> Iterator[MarketDelta]:
         """Lay a pending transaction's logs over the market, and take them off again exactly.
 
         Nothing is laid when the transaction fails or was executed on another block than the head.
-        A pool with a log that cannot be understood is out of the search meanwhile.
+        A pool with a log that cannot be understood is out of the search meanwhile. Pools that the
+        transaction creates are not looked at.
         """
         if self.head is None or effects.parent != self.head or not effects.succeeded:
             yield MarketDelta(effects.parent, ())
             return
-        states, refused, _ = self._replay(effects.logs)
-        rows = sorted({*states, *refused})
-        images = [self.arrays.image(row) for row in rows]
-        kept = {row: self._states[row] for row in rows}
-        stale = {row: self._stale.get(row) for row in rows}
         self._overlays += 1
+        standing = self._standing
+        kept, standing.changes = standing.changes, Changes()
         try:
-            for row in rows:
-                if row in refused:
-                    self._stale[row] = refused[row]
-                else:
-                    self._states[row] = states[row]
-                self._draw(row)
-            yield MarketDelta(self.head, tuple(rows))
+            with self._journal.overlay():
+                self._play(effects.logs, pending=True)
+                yield MarketDelta(self.head, standing.changes.delta(self.head).rows)
         finally:
-            for image in images:
-                self.arrays.restore(image)
-                self._states[image.row] = kept[image.row]
-                before = stale[image.row]
-                if before is None:
-                    self._stale.pop(image.row, None)
-                else:
-                    self._stale[image.row] = before
+            standing.changes = kept
 
-    def _replay(self, logs: Iterable[Log]) -> tuple[dict[int, Any], dict[int, str], int]:
-        """Return new states and refusals by row, and how many logs counted; changes nothing."""
+    def _play(self, logs: Iterable[Log], *, pending: bool = False) -> int:
+        """Apply logs and return how many counted."""
+        self._cold = []
+        slow = self._slow_pending if pending else self._slow
+        foreign = self._routes.sort(logs, slow, ordered=not pending)
+        hot = self._routes.apply(self.memory, self._journal)
+        self._standing.changes.rows.update(hot.rows)
+        for row, why in hot.refused.items():
+            self._refuse(self.rows[row].pool, why, pending=pending)
+        if foreign and not pending:
+            self._intake.not_followed["a log of a pool that is not followed"] += foreign
+        return hot.applied + (self._apply_cold(pending=pending) if self._cold else 0)
+
+    def _slow(self, log: Log) -> None:
+        """Look at a log alone: it may announce a pool, or change those whose state is a struct."""
+        if self._intake.announces(log):
+            self._intake.meet(log, again=False)
+        self._slow_pending(log)
+
+    def _slow_pending(self, log: Log) -> None:
+        for number in self._concerned(log):
+            if log.topics[0] in self.protocol_of(number).topics:
+                self._cold.append((number, log))
+
+    def _concerned(self, log: Log) -> list[int]:
+        """Return the pools that a log may change, those whose logs are not applied left out."""
+        numbers = [self._pools.number(log.address), *self._pools.watchers.get(log.address, ())]
+        for protocol in self._pools.hosts.get(log.address, ()):
+            number = self._pools.number(protocol.pool_key(log))
+            if number is not None and self.protocol_of(number) is protocol:
+                numbers.append(number)
+        aside = self._standing.broken
+        return [n for n in numbers if n is not None and n not in aside]
+
+    def _apply_cold(self, *, pending: bool) -> int:
         states: dict[int, Any] = {}
         refused: dict[int, str] = {}
         applied = 0
-        for log in logs:
-            row = self._row_of.get(log.address)
-            if row is None or row in refused or row in self._stale or not log.topics:
-                continue
-            protocol = self.protocol(row)
-            if log.topics[0] not in protocol.topics:
-                continue
+        for number, log in self._cold:
+            state = states[number] if number in states else self._states.get(number)
+            if number in refused or state is None:
+                continue  # a pool that is not read yet is read with all its logs
             applied += 1
-            state = states[row] if row in states else self._states[row]
             try:
-                states[row] = protocol.apply(state, log)
+                states[number] = self.protocol_of(number).apply(state, log)
             except MalformedLog as error:
-                refused[row] = f"a log that does not fit: {error}"
-                states.pop(row, None)
-        return states, refused, applied
+                refused[number] = str(error)
+        for number, state in states.items():
+            self._states.follow(number, state)
+            self._standing.changes.rows.update(self.rows_of(number))
+        for number, why in refused.items():
+            self._refuse(number, why, pending=pending)
+        return applied
+
+    def _refuse(self, number: int, why: str, *, pending: bool) -> None:
+        text = f"a log that does not fit: {why}"
+        if not pending:
+            self._malformed[text] += 1
+        self._intake.set_broken(number, text, quietly=pending)
+
+    # ---- as a value
+
+    def followed(self) -> Mapping[str, type[Protocol[Any]]]:
+        """Return the protocols of its DEXes by name."""
+        return {name: type(protocol) for name, protocol in self._protocol_of.items()}
+
+    def configuration(self) -> str:
+        """Return a digest of what decides which pools are followed, and how they are drawn."""
+        return followed_digest(
+            self.wrapped_native, self._tokens, self._dexes, self._discovery, self._protocol_of
+        )
+
+    def contents(self) -> Contents:
+        """Return what it holds beside its arrays, in containers of the caller's own.
+
+        Raises:
+            InvariantBroken: it was not read yet.
+        """
+        return Contents(
+            head=self._require_head(),
+            pools=list(self.pools),
+            states=self._states.structs(),
+            awaited=self._intake.awaited(),
+            nameless=self._intake.nameless(),
+            decimals=dict(self._decimals),
+            sound=set(self._standing.sound),
+            aside=dict(self._standing.aside),
+            broken=dict(self._standing.broken),
+        )
+
+    def take_up(
+        self, contents: Contents, fill: Callable[[MarketMemory], None], *, timestamp: int
+    ) -> None:
+        """Hold these contents, and the arrays that `fill` writes, instead of nothing.
+
+        Values that are read for each block are not known: their pools are out of the search until
+        `refresh_volatile` has read them. No block can be taken back.
+
+        Args:
+            contents: what `contents` returned.
+            fill: writes the arrays that belong to it into the empty memory.
+            timestamp: that of its head, in seconds.
+
+        Raises:
+            InvariantBroken: it holds something already.
+        """
+        if self.pools or self.head is not None:
+            raise InvariantBroken(
+                f"the market of {self.chain} holds {len(self.pools)} pools: a snapshot is taken up"
+                " by an empty one"
+            )
+        fill(self.memory)
+        families = {name: self._routes.family(name) for name in self._protocol_of}
+        self._pools.resume(contents.pools, self._protocol_of, families)
+        self._states.block = QuoteBlock(contents.head.number + 1, timestamp)
+        self._states.resume(contents.states)
+        self._standing.resume(contents.sound, contents.aside, contents.broken)
+        self._intake.resume(contents)
+        self._standing.changes = Changes()
+        self.head = contents.head
+
+    def whole(self) -> MarketDelta:
+        """Return a delta as if everything had just come: for who begins to follow the market."""
+        self._standing.changes = Changes()
+        rows = len(self.rows)
+        searched = np.flatnonzero(self.memory.real[:rows, ALIVE])
+        return MarketDelta(self._require_head(), tuple(range(rows)), tuple(searched.tolist()))
 
     # ---- what is searched
 
-    def set_aside(self, token_or_pool: Address, reason: str) -> None:
+    def set_aside(self, token_or_pool: str, reason: str) -> None:
         """Take a token's pools, or one pool, out of the search, until the process ends."""
-        self._aside[token_or_pool] = reason
-        self._sound.discard(token_or_pool)
         _log.warning("set aside", chain=self.chain, what=token_or_pool, why=reason)
-        rows = list(self._rows_of_token.get(token_or_pool, ()))
-        if token_or_pool in self._row_of:
-            rows.append(self._row_of[token_or_pool])
-        for row in rows:
-            self._draw(row)
+        self._standing.set_aside(token_or_pool, reason)
 
     def unproven(self) -> list[tuple[Address, Address]]:
         """Return the tokens not yet proven, each with a pool that holds some."""
         found = []
-        for token, rows in self._rows_of_token.items():
-            if token in self._sound or token in self._aside:
-                continue
-            holder = next((r for r in rows if self._funded(r)), None)
+        for token in self._standing.unproven:
+            rows = self._pools.rows_of_token.get(token, ())
+            holder = next((n for n in (self.rows[r].pool for r in rows) if self._funded(n)), None)
             if holder is not None:
                 found.append((token, self.pools[holder].address))
         return found
 
-    def mark_proven(self, proofs: Sequence[TokenProof]) -> None:
-        """Let the pools of sound tokens into the search, and set the others aside."""
-        rows: set[int] = set()
+    def mark_proven(self, proofs: Sequence[TokenProof]) -> MarketDelta:
+        """Let the pools of sound tokens into the search, and set the others aside.
+
+        A proof holds on the head: it is taken back with it.
+        """
         for proof in proofs:
-            if not proof.sound:
-                self.set_aside(proof.token, proof.reason)
-            elif proof.token not in self._aside:
-                self._sound.add(proof.token)
-                rows.update(self._rows_of_token.get(proof.token, ()))
-        for row in sorted(rows):
-            self._draw(row)
-        self.topology += 1
+            reason = "" if proof.sound else proof.reason or "not proven"
+            if reason:
+                _log.warning("set aside", chain=self.chain, what=proof.token, why=reason)
+            self._standing.judge(proof.token, reason)
+        return self._standing.changes.delta(self._require_head())
 
     def why_not(self, row: int) -> str:
         """Return why a row is not searched, or an empty text."""
-        pool = self.pools[row]
-        if row in self._stale:
-            return self._stale[row]
-        for subject in (pool.address, pool.token0, pool.token1):
-            if subject in self._aside:
-                return self._aside[subject]
-        if pool.token0 in self._sound and pool.token1 in self._sound:
-            return ""
-        return "its tokens are not proven yet"
+        return self._standing.why_not(row)
 
     def views(self) -> list[PoolView]:
-        """Return every pool with the reason why it is not searched."""
-        return [PoolView(row, pool, self.why_not(row)) for row, pool in enumerate(self.pools)]
+        """Return every pool with the reason why none of its rows is searched."""
+        return [self._view(number, pool) for number, pool in enumerate(self.pools)]
 
     def statistics(self) -> MarketStatistics:
         """Return the counters."""
         reasons = Counter(view.set_aside for view in self.views())
         searched = reasons.pop("", 0)
         return MarketStatistics(
-            len(self.pools),
-            searched,
-            dict(reasons),
-            self._blocks,
-            self._logs,
-            dict(self._malformed),
-            dict(self._not_followed),
-            self._overlays,
+            pools=len(self.pools),
+            searched=searched,
+            set_aside=dict(reasons),
+            blocks=self._blocks,
+            unwound=self._unwound,
+            logs=self._logs,
+            malformed=dict(self._malformed),
+            not_followed=dict(self._intake.not_followed),
+            overlays=self._overlays,
+            undo_bytes=self._journal.statistics().undo_bytes,
         )
+
+    def _view(self, number: int, pool: Pool) -> PoolView:
+        rows = self.rows_of(number)
+        reasons = [self.why_not(row) for row in rows]
+        return PoolView(rows[0], pool, reasons[0] if all(reasons) else "")
 
     # ---- asking
 
-    def state(self, row: int) -> Any:
-        """Return a row's exact state: immutable, of its protocol's own type."""
-        return self._states[row]
+    def state(self, number: int) -> Any:
+        """Return a pool's exact state: immutable, of its protocol's own type; None if not read."""
+        return self._states.get(number)
 
     def quote(self, row: int, block: QuoteBlock, amount_in: int, *, zero_for_one: bool) -> Quote:
         """Return exactly what a pool pays.
 
+        Args:
+            row: which pair of a pool's tokens.
+            block: which block it is for; volatile values that were read are added to it.
+            amount_in: smallest units.
+            zero_for_one: whether the row's token0 comes in.
+
         Raises:
-            SwapRefused: the contract would revert.
+            SwapRefused: the contract would revert, or the pool was not read yet.
         """
-        pool = self.pools[row]
-        tokens = (pool.token0, pool.token1) if zero_for_one else (pool.token1, pool.token0)
-        return self.protocol(row).quote_exact_in(self._states[row], block, *tokens, amount_in)
+        number, token0, token1, *_ = self.rows[row]
+        tokens = (token0, token1) if zero_for_one else (token1, token0)
+        state = self._states.known(number)
+        at = self._states.at(number, block)
+        return self.protocol_of(number).quote_exact_in(state, at, *tokens, amount_in)
+
+    def fee_pips(self, row: int) -> int:
+        """Return the fee of a row's pool: of this block where it moves, and else as announced."""
+        if self.protocol(row).hot:
+            return int(self.memory.shape[row, FEE])
+        return self.pool_of(row).fee_pips
+
+    def pool_of(self, row: int) -> Pool:
+        """Return a row's pool."""
+        return self.pools[self.rows[row].pool]
+
+    def rows_of(self, number: int) -> range:
+        """Return a pool's rows."""
+        return self._pools.rows_of(number)
 
     def protocol(self, row: int) -> FollowedProtocol[Any]:
-        """Return a row's protocol."""
-        return self._protocol_of[self.pools[row].protocol]
+        """Return the protocol of a row's pool."""
+        return self.protocol_of(self.rows[row].pool)
 
-    def row(self, pool: Address) -> int | None:
-        """Return a pool's row, if it is followed."""
-        return self._row_of.get(pool)
+    def protocol_of(self, number: int) -> FollowedProtocol[Any]:
+        """Return a pool's protocol."""
+        return self._protocol_of[self.pools[number].protocol]
+
+    def is_searched(self, number: int) -> bool:
+        """Return whether any row of a pool is searched."""
+        return not all(map(self.why_not, self.rows_of(number)))
+
+    def row(self, pool_id: str) -> int | None:
+        """Return a pool's first row, if it is followed."""
+        return self._pools.row(pool_id)
+
+    def number(self, pool_id: str) -> int | None:
+        """Return a pool's number, if it is followed."""
+        return self._pools.number(pool_id)
 
     def decimals(self, token: Address) -> int | None:
         """Return a token's decimals, if they are known."""
@@ -413,62 +567,20 @@ class Market:
             f"chain {self.chain} has no token called {name!r}: {did_you_mean(name, self._tokens)}"
         )
 
-    # ---- rows
-
-    def _configured(self) -> list[Address]:
-        named = [Address(t.address) for t in self._tokens.values()]
-        return sorted({*named, self.wrapped_native})
-
-    def _announcement(self, log: Log) -> Pool | None:
-        found = self._factories.get(log.address)
-        if found is None or not log.topics:
-            return None
-        if log.topics[0] != self._protocol_of[found[1].protocol].created_topic:
-            return None
-        return self._announced(log)
-
-    def _announced(self, log: Log) -> Pool | None:
-        """Return the pool that a factory's log announces, unless it is not to be followed."""
-        name, dex = self._factories[log.address]
-        try:
-            pool = self._protocol_of[dex.protocol].announced(name, dex, log)
-        except MalformedLog as error:
-            self._not_followed[f"{name}: malformed announcement"] += 1
-            _log.warning("announcement skipped", chain=self.chain, dex=name, why=str(error))
-            return None
-        if pool.address in self._row_of:
-            return None
-        if self._discovery.only_configured_tokens and not {pool.token0, pool.token1}.issubset(
-            self._configured()
-        ):
-            self._not_followed["a token that is not configured"] += 1
-            return None
-        if len(self.pools) >= self._discovery.most_pools:
-            self._not_followed["beyond most_pools"] += 1
-            return None
-        return pool
-
-    def _add(self, pool: Pool) -> None:
-        protocol = self._protocol_of[pool.protocol]
-        row = self.arrays.add(protocol.segments(pool))
-        self.pools.append(pool)
-        self._states.append(protocol.new(pool))
-        self._row_of[pool.address] = row
-        for token in (pool.token0, pool.token1):
-            self._rows_of_token.setdefault(token, []).append(row)
-        self.topology += 1
-
-    def _draw(self, row: int) -> None:
-        """Bring a row's float image up to date with its exact state and its standing."""
-        pool = self.pools[row]
-        self._protocol_of[pool.protocol].draw(pool, self._states[row], row, self.arrays)
-        if self.why_not(row):
-            self.arrays.kill(row)
-
-    def _funded(self, row: int) -> bool:
-        if row in self._stale or self.pools[row].address in self._aside:
+    def _funded(self, number: int) -> bool:
+        if number in self._standing.broken or self.pools[number].id in self._standing.aside:
             return False
-        return self._protocol_of[self.pools[row].protocol].funded(self._states[row])
+        state = self._states.get(number)
+        return state is not None and self.protocol_of(number).funded(state)
+
+    def _require_head(self) -> BlockRef:
+        if self.head is None:
+            raise InvariantBroken(f"the market of {self.chain} was not read yet: bootstrap it")
+        return self.head
+
+
+def _no_pieces(*_curve: Any) -> FloatArray:
+    return np.empty((0, COLUMNS))
 
 
 def _followed(dex: str, protocol: str, protocols: Registry[Protocol[Any]]) -> FollowedProtocol[Any]:
@@ -483,5 +595,4 @@ def _followed(dex: str, protocol: str, protocols: Registry[Protocol[Any]]) -> Fo
 
 
 def _can_be_followed(kind: type[Protocol[Any]]) -> TypeGuard[type[FollowedProtocol[Any]]]:
-    """Return whether factories announce its pools and logs alone keep them exact."""
-    return issubclass(kind, FollowedProtocol) and not kind.volatile
+    return issubclass(kind, FollowedProtocol)

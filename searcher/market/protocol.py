@@ -8,8 +8,9 @@ and to search them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,34 +20,30 @@ from searcher.domain.plan import CurveKind
 from searcher.domain.registry import Registry
 from searcher.domain.settings import Settings
 from searcher.domain.units import Address
-from searcher.market.arrays import PoolArrays
+from searcher.market.memory import MarketMemory
 from searcher.market.node import Node
+from searcher.market.reads import Answer, ReadCall, Reads, UnreadablePool, carry_out_together
 from searcher.market.settings import DexSettings
 
+__all__ = [
+    "PROTOCOLS",
+    "Announcement",
+    "Answer",
+    "FollowedProtocol",
+    "Pool",
+    "Protocol",
+    "Quote",
+    "QuoteBlock",
+    "ReadCall",
+    "Reads",
+    "Row",
+    "UnreadablePool",
+]
+
 S = TypeVar("S", bound=Struct)
-T = TypeVar("T")
 
-
-class ReadCall(NamedTuple):
-    """A contract's view to call, calldata as 0x hex."""
-
-    to: Address
-    data: str
-
-
-Answer: TypeAlias = tuple[int, ...] | str
-"""The 32-byte words that a view answered, or why it did not."""
-
-Reads: TypeAlias = Generator[Sequence[ReadCall], Sequence[Answer], T]
-"""Reads without I/O: yields the calls it needs, is sent an answer for each, returns what they say.
-
-All calls of one state are answered at one block. It raises `UnreadablePool` when the answers are
-not those of such a pool.
-"""
-
-
-class UnreadablePool(ValueError):
-    """A contract's answers are not those of a pool of this protocol; the message says which."""
+READ_TOGETHER: Final = 4
+"""Pools read at once call by call: enough to fill requests, few enough not to hold up the loop."""
 
 
 class QuoteBlock(Struct, frozen=True):
@@ -75,19 +72,55 @@ class Quote(NamedTuple):
     crossings: int = 0
 
 
-class Pool(Struct, frozen=True):
+class Pool(Struct, frozen=True, gc=False):
     """What the market knows of a pool that it follows, whatever its protocol.
 
-    `tick_spacing` is 0 where the curve has no ticks.
+    `id` names it: its address, or `<address>/<0x id>` inside a contract that holds many. `address`
+    is who emits its logs. `tokens` stand in the contract's order. `fee_pips` is what its factory
+    says of its fee, and `tick_spacing` is 0 where the curve has no ticks.
     """
 
+    id: str
     address: Address
     protocol: str
     dex: str
+    tokens: tuple[Address, ...]
+    fee_pips: int = 0
+    tick_spacing: int = 0
+
+    @property
+    def token0(self) -> Address:
+        """The first token."""
+        return self.tokens[0]
+
+    @property
+    def token1(self) -> Address:
+        """The second token."""
+        return self.tokens[1]
+
+
+class Row(NamedTuple):
+    """A pair of a pool's tokens: the pool's number, the two tokens, their places in the pool."""
+
+    pool: int
     token0: Address
     token1: Address
+    place0: int
+    place1: int
+
+
+class Announcement(Struct, frozen=True):
+    """What a log says of a new pool.
+
+    `tokens` are empty where only reads tell them. `identity` is what `Protocol.reads` is given.
+    """
+
+    id: str
+    address: Address
+    tokens: tuple[Address, ...]
     fee_pips: int
-    tick_spacing: int = 0
+    tick_spacing: int
+    identity: Any
 
 
 class Protocol(ABC, Generic[S]):
@@ -179,11 +212,17 @@ class Protocol(ABC, Generic[S]):
 
 
 class FollowedProtocol(Protocol[S]):
-    """A protocol whose pools the market finds by their factory and searches for cycles."""
+    """A protocol whose pools the market finds by their announcements and searches for cycles."""
 
+    kind: ClassVar[int]
+    """How its rows lie in the market's memory: PRODUCT, CONCENTRATED or PIECEWISE."""
     curve: ClassVar[CurveKind]
-    created_topic: ClassVar[str]
-    """The factory's event; token0 and token1 are its first two indexed values."""
+    """What the executor needs to swap through its pools."""
+    created_topics: ClassVar[frozenset[str]]
+    """The events that announce pools."""
+    hot: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    """By topic, the opcode of `kernels.log_batches` that applies an event to the arrays. Where
+    there are any, the arrays alone hold a pool's state, and `store` and `load` convert it."""
 
     @abstractmethod
     def check(self, name: str, dex: DexSettings) -> None:
@@ -195,22 +234,49 @@ class FollowedProtocol(Protocol[S]):
         """
 
     @abstractmethod
-    def announced(self, name: str, dex: DexSettings, log: Log) -> Pool:
-        """Return the pool that the factory announces.
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:
+        """Return what one of `created_topics` says of a new pool.
 
         Raises:
             MalformedLog: the log is not that event.
         """
 
     @abstractmethod
-    def new(self, pool: Pool) -> S:
-        """Return the state of a pool at the moment of its creation."""
+    def identity(self, pool: Pool) -> Any:
+        """Return what `reads` needs to read a pool."""
+
+    def pool_key(self, log: Log) -> str:
+        """Return the id of the pool that a log is of."""
+        return log.address
+
+    def watched(self, state: S) -> tuple[Address, ...]:
+        """Return further contracts whose logs change a pool, such as a metapool's base pool."""
+        del state
+        return ()
 
     @abstractmethod
+    def new(self, pool: Pool) -> S | None:
+        """Return the state of a pool at the moment of its creation; None when it must be read.
+
+        Raises:
+            ValueError: no pool of this protocol can be so.
+        """
+
+    @abstractmethod
+    def tokens_of(self, state: S) -> tuple[Address, ...]:
+        """Return the tokens that a pool swaps, in the contract's order."""
+
     async def read(
         self, node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
     ) -> list[S | str]:
         """Read many pools at exactly `block`: for each its state, or why it could not be read."""
+        states: list[S | str] = []
+        for begin in range(0, len(pools), READ_TOGETHER):
+            reads = [
+                self.reads(self.identity(pool)) for pool in pools[begin : begin + READ_TOGETHER]
+            ]
+            states += await carry_out_together(reads, node, block, batch_calls=batch_calls)
+        return states
 
     @abstractmethod
     def swap_gas(self, quote: Quote) -> int:
@@ -220,13 +286,17 @@ class FollowedProtocol(Protocol[S]):
     def funded(self, state: S) -> bool:
         """Return whether the pool has anything to swap."""
 
-    @abstractmethod
-    def segments(self, pool: Pool) -> int:
-        """Return how many float segments a direction of the pool may need."""
+    def store(self, memory: MarketMemory, row: int, state: S) -> None:
+        """Write a state into the integers of its row; PRODUCT and CONCENTRATED only."""
+        raise NotImplementedError(f"{type(self).__name__} stores no {type(state).__name__}")
 
-    @abstractmethod
-    def draw(self, pool: Pool, state: S, row: int, arrays: PoolArrays) -> None:
-        """Write the pool's float curve into its row."""
+    def store_volatile(self, memory: MarketMemory, row: int, volatile: Mapping[str, Any]) -> None:
+        """Write what `refresh` answered into a row whose state lies in the arrays alone."""
+        raise NotImplementedError(f"{type(self).__name__} stores no {sorted(volatile)}")
+
+    def load(self, memory: MarketMemory, row: int, pool: Pool) -> S:
+        """Return the state that `store` and the kernels have left in a row."""
+        raise NotImplementedError(f"{type(self).__name__} loads no state of {pool.id}")
 
 
 PROTOCOLS: Final[Registry[Protocol[Any]]] = Registry("searcher.market.protocols", Protocol)

@@ -197,6 +197,8 @@ class TickTable(tuple[Tick, ...]):  # noqa: SLOT001  what is derived lies in its
             gross = old.liquidity_gross + liquidity
             if gross < 0:
                 raise ValueError(f"tick {index} would hold {gross} of liquidity")
+            if not gross and old.liquidity_net + net:
+                raise ValueError(f"tick {index} would keep net liquidity without gross")
             place = slice(at, at + 1) if known else slice(at + 1, at + 1)
             ticks[place] = [Tick(index, old.liquidity_net + net, gross)] if gross else []
         return TickTable(ticks)

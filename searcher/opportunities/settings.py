@@ -101,6 +101,30 @@ class CycleSettings(Settings):
         le=100_000_000,
     )
 
+    splits: bool = knob(
+        True,
+        why="also look for trades that take several ways at once; taken where they leave more",
+    )
+    further_hops_most: int = knob(
+        6,
+        why="the longest cycle looked for between blocks, from five hops on; 0 looks for none",
+        unit="hops",
+        ge=0,
+        le=8,
+    )
+    only_executable: bool = knob(
+        True,
+        why="leave out pools that the executor has no command for; they are shown, never traded",
+    )
+    priority: int = knob(
+        1,
+        why="whose turn comes first when strategies want the same pool: the lower; 0 is for"
+        " liquidations, 1 for arbitrage, 2 for background work",
+        ge=0,
+        le=9,
+        reload=Reload.HOT,
+    )
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.hops_most < self.hops_least:

@@ -23,27 +23,33 @@ class Trigger(StrEnum):
 
 
 class Candidate(NamedTuple):
-    """A cycle that float search finds profitable.
+    """A cycle that search finds profitable.
 
-    `edges` are its directed pools (twice the row, plus one when token1 goes in), `amount_in` is in
-    smallest units of `start`, `worth_wei` what it leaves in wrapped native, before gas.
+    `edges` are its directed rows (twice the row, plus one when token1 goes in), `amount_in` is in
+    smallest units of `start`, `worth_wei` what it leaves in wrapped native after its gas, and `gas`
+    that of its swaps and of a plan. `amounts` is what each hop gives in the contracts' integers;
+    it is empty when one of them is a protocol's own to say.
     """
 
     edges: tuple[int, ...]
     start: Address
     amount_in: int
     worth_wei: float
+    gas: int = 0
+    amounts: tuple[int, ...] = ()
 
     @property
     def rows(self) -> frozenset[int]:
-        """The pools it goes through."""
+        """The rows it goes through."""
         return frozenset(edge >> 1 for edge in self.edges)
 
 
 class Route(Struct, frozen=True):
-    """A candidate that exact integers confirm, with the rows of all pools that it touches."""
+    """What exact integers confirm, with all rows of the pools that it touches.
 
-    candidate: Candidate
+    `hops` and `conversion` are those of an `Opportunity`.
+    """
+
     hops: tuple[Hop, ...]
     conversion: tuple[Hop, ...]
     rows: frozenset[int]

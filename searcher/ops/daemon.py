@@ -19,6 +19,7 @@ from searcher.chains.rpc import RpcClient, check_chain
 from searcher.chains.stream import NodeStream
 from searcher.domain.clock import Clock
 from searcher.domain.errors import InvariantBroken, Misconfigured, NotReady
+from searcher.domain.folders import state_folder
 from searcher.domain.plan import Mode
 from searcher.domain.units import Address
 from searcher.executor.artifact import explain_revert
@@ -27,9 +28,13 @@ from searcher.executor.encoder import with_bid
 from searcher.kernels._jit import load_all
 from searcher.ledger.ledger import Ledger
 from searcher.market.market import Market
+from searcher.market.pieces import pieces
+from searcher.market.snapshots import Snapshots
+from searcher.market.tripwire import Tripwire
 from searcher.mempool.feed import PendingFeed
 from searcher.mempool.source import SourceParts
 from searcher.mempool.source import sources as pending_sources
+from searcher.opportunities.numeric_sizing import refine
 from searcher.opportunities.scanner import Scanner
 from searcher.opportunities.settings import CycleSettings
 from searcher.opportunities.strategy import STRATEGIES, Strategy
@@ -174,6 +179,7 @@ class _Wiring:
         self, sources: Sources | None, carrier: Carrier | None, last_target: int | None
     ) -> ChainPipeline:
         mode, rules = self._config.main.mode, self._chain.chain
+        own = sources is None
         sources = sources or await self._node_sources()
         await check_chain(sources.rpc, rules.chain_id)
         lanes = self._lanes()
@@ -188,6 +194,8 @@ class _Wiring:
             tokens=self._chain.tokens,
             dexes=self._chain.dexes,
             discovery=self._chain.discovery,
+            following=self._chain.following,
+            pieces=pieces,
         )
         simulator = self._simulator(sources.rpc)
         return ChainPipeline(
@@ -203,6 +211,7 @@ class _Wiring:
                 priority_fee_wei=self._chain.gas.priority_fee_wei,
                 clock=self._clock,
                 run=self._ledger.run_id,
+                refine=refine,
             ),
             simulator=simulator,
             prover=SimulatedTokenProver(simulator, sources.rpc),
@@ -213,6 +222,20 @@ class _Wiring:
             operator=operator,
             last_target=last_target,
             final_after_blocks=rules.final_after_blocks,
+            # What is handed in is not the chain as it will be at the next start.
+            snapshots=self._snapshots(market) if own else None,
+            tripwire=Tripwire(market, sources.rpc, self._chain.tripwire) if own else None,
+        )
+
+    def _snapshots(self, market: Market) -> Snapshots:
+        settings = self._chain.snapshots
+        folder = settings.folder.expanduser() if settings.folder else state_folder() / "snapshots"
+        return Snapshots(
+            market,
+            folder / self._name,
+            settings,
+            chain_id=self._chain.chain.chain_id,
+            clock=self._clock,
         )
 
     async def _node_sources(self) -> Sources:
@@ -232,7 +255,12 @@ class _Wiring:
             stale_after_s=node.stale_after_ms / 1000,
         )
         assembler = BlockAssembler(
-            self._name, rpc, stream.heads, clock=self._clock, gap_depth=node.gap_depth
+            self._name,
+            rpc,
+            stream.heads,
+            clock=self._clock,
+            gap_depth=node.gap_depth,
+            reorg_depth=self._chain.following.reorg_depth,
         )
         network = networks().load(rules.network)
         wanted = self._chain.mempool.sources if node.pending != "off" else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
-from searcher.domain.plan import Hop, Opportunity, OutcomeKind
+from searcher.domain.plan import Opportunity, OutcomeKind
 from searcher.domain.units import Address, Hash32, Int256, OpportunityId, Uint256
 from searcher.ledger.reader import LedgerReader, OpportunityRow
 from searcher.ops.config.model import ChainSettings
@@ -211,7 +211,7 @@ def _plan(row: OpportunityRow, opportunity: Opportunity, names: Mapping[Address,
         block=opportunity.parent.number,
         strategy=row.strategy,
         behind=row.behind,
-        route=_route((*opportunity.hops, *opportunity.conversion), names),
+        route=route_of(opportunity, names),
         pools=tuple(hop.pool for hop in (*opportunity.hops, *opportunity.conversion)),
         gross_wei=row.gross_wei,
         bid_wei=row.bid_wei,
@@ -222,9 +222,18 @@ def _plan(row: OpportunityRow, opportunity: Opportunity, names: Mapping[Address,
     )
 
 
-def _route(hops: Sequence[Hop], names: Mapping[Address, str]) -> tuple[str, ...]:
-    tokens = [hops[0].token_in, *(hop.token_out for hop in hops)]
-    return tuple(names.get(token) or short(token) for token in tokens)
+def route_of(opportunity: Opportunity, names: Mapping[Address, str]) -> tuple[str, ...]:
+    """Name the tokens in order; those of a split between its ends stand together."""
+
+    def name(token: Address) -> str:
+        return names.get(token) or short(token)
+
+    *between, end = (name(hop.token_out) for hop in opportunity.hops)
+    if opportunity.is_split:
+        end = name(opportunity.start)
+        between = ["+".join(dict.fromkeys(token for token in between if token != end))]
+    after = [name(hop.token_out) for hop in opportunity.conversion]
+    return (name(opportunity.start), *between, end, *after)
 
 
 def _plan_record(plan: PlanRow) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def chain_toml(manifest: Manifest, executor: Address | None, variables: Sequence
     if variables:
         tables.append(_table("signers.relay_auth", plugin="environment", variable=variables[0]))
     tables.append(_table("relays.local", plugin="flashbots", url=manifest.relay_url))
+    # A laboratory begins anew each time: there is nothing that a snapshot could be taken up on.
+    tables.append(_table("snapshots", every_minutes=0, on_stop=False))
     return "\n".join(tables)
 
 

@@ -27,13 +27,17 @@ from searcher.domain.events import (
     ChainReorganised,
     PendingTx,
 )
-from searcher.domain.plan import Mode, Opportunity, Outcome, OutcomeKind
+from searcher.domain.plan import CurveKind, Mode, Opportunity, Outcome, OutcomeKind
 from searcher.domain.ports import Journal, TokenProver
 from searcher.domain.units import Address, Hash32
 from searcher.executor.encoder import encode
-from searcher.market.market import Market, MarketDelta
+from searcher.market.market import Market
+from searcher.market.snapshots import Snapshots
+from searcher.market.standing import MarketDelta, joined
+from searcher.market.tripwire import Tripwire
 from searcher.opportunities.scanner import Scanner
 from searcher.ops.carrier import Carrier
+from searcher.ops.warm_start import WarmStart
 from searcher.simulation.simulator import Simulator
 
 _log = structlog.get_logger(__name__)
@@ -124,6 +128,8 @@ class ChainPipeline:
         last_target: no plan is made for a later block, and the run ends when those up to it are
             settled.
         final_after_blocks: how many blocks on top make an outcome final.
+        snapshots: what the market begins from, and is put down in; None for neither.
+        tripwire: checks the market against the node; None for no checks.
     """
 
     def __init__(
@@ -145,6 +151,8 @@ class ChainPipeline:
         operator: Address | None,
         last_target: int | None = None,
         final_after_blocks: int = 0,
+        snapshots: Snapshots | None = None,
+        tripwire: Tripwire | None = None,
     ) -> None:
         self.chain = chain
         self.ready = asyncio.Event()
@@ -163,12 +171,18 @@ class ChainPipeline:
         self._operator = operator
         self._last_target = last_target
         self._final_after = final_after_blocks
+        self._snapshots = snapshots
+        self._tripwire = tripwire
+        self._warm_start = (
+            WarmStart(market, snapshots, sources.rpc, clock) if snapshots is not None else None
+        )
         self._context: BlockContext | None = None
         self._state = "starting"
         self._first_target = 0
         self._waiting: dict[Hash32, _Waiting] = {}
         self._simulations = asyncio.Semaphore(MOST_SIMULATIONS)
         self._work: set[asyncio.Task[None]] = set()
+        self._unwound: list[MarketDelta] = []
         self._broken: asyncio.Future[None] | None = None
         self._count: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
@@ -243,6 +257,8 @@ class ChainPipeline:
             await asyncio.gather(*late, return_exceptions=True)
         if self._carrier is not None:
             await self._carrier.close()
+        if self._snapshots is not None:
+            await self._snapshots.close(last=self._state != "broken")
 
     # ---- blocks
 
@@ -277,12 +293,17 @@ class ChainPipeline:
         )
         received_ns = self._clock.monotonic_ns()
         self._pursue_all(self._scanner.on_block(delta, context, received_ns))
+        self._spawn(self._look_further(context, received_ns))
         self._look_at_all(received_ns)
 
     async def _stand_on(self, header: BlockHeader) -> MarketDelta:
-        read = self._market.bootstrap if self._market.head is None else self._market.rebuild
-        delta = await read(self._sources.rpc, header.ref)
-        await self._prove_tokens(header)
+        delta = await self._warm_start.stand_on(header) if self._warm_start is not None else None
+        if delta is None:
+            read = self._market.bootstrap if self._market.head is None else self._market.rebuild
+            delta = await read(self._sources.rpc, header.ref, timestamp=header.timestamp)
+        if self._tripwire is not None:
+            self._tripwire.begin()
+        delta = joined(delta, *await self._prove_tokens(header))
         self._context = self._next_context(header)
         return delta
 
@@ -291,10 +312,11 @@ class ChainPipeline:
             header, coinbase=self._coinbase, block_time_ms=self._block_time_ms
         )
 
-    async def _prove_tokens(self, header: BlockHeader) -> None:
+    async def _prove_tokens(self, header: BlockHeader) -> list[MarketDelta]:
         unproven = self._market.unproven()
-        if unproven:
-            self._market.mark_proven(await self._prover.prove(unproven, header.ref))
+        if not unproven:
+            return []
+        return [self._market.mark_proven(await self._prover.prove(unproven, header.ref))]
 
     async def _follow_blocks(self, after: BlockHeader) -> bool:
         """Take blocks in until the source ends (False) or the run is complete (True)."""
@@ -318,24 +340,63 @@ class ChainPipeline:
 
     async def _on_block(self, block: BlockApplied) -> None:
         context = self._next_context(block.header)
-        delta = self._market.apply(block)
+        deltas = [*self._unwound, self._market.apply(block)]
+        if self._market.is_behind:
+            # Until it is read, nothing may stand on this head, and nothing on the one before.
+            self._context = None
+            deltas.append(await self._market.refresh_volatile(self._sources.rpc, block.header.ref))
+        self._unwound.clear()
         self._context = context
+        self._state = "active"
         self._count["blocks"] += 1
         if self._carrier is not None:
             await self._carrier.on_block(block)
-        await self._prove_tokens(block.header)
-        found = self._scanner.on_block(delta, context, block.received_ns)
+        deltas += await self._prove_tokens(block.header)
+        found = self._scanner.on_block(joined(*deltas), context, block.received_ns)
         self._pursue_all(found)
+        self._spawn(self._look_further(context, block.received_ns))
+        self._watch_over(deltas)
         await self._renew_waiting(block)
         if self._carrier is not None:
             await self._carrier.settle(block)
 
+    async def _look_further(self, context: BlockContext, received_ns: int) -> None:
+        """Search for longer cycles until the block is over, and let the loop run in between."""
+        under_way = self._scanner.look_further(context)
+        while under_way:
+            await asyncio.sleep(0)
+            if self._context is not context:
+                return
+            under_way = not self._scanner.advance()
+        if self._context is context:
+            self._pursue_all(self._scanner.further(context, received_ns))
+
+    def _watch_over(self, deltas: Sequence[MarketDelta]) -> None:
+        """Check a part of the market against the node, and put it down when it is time."""
+        if self._tripwire is not None:
+            rows = {row for delta in deltas for row in delta.rows}
+            known = self._market.rows
+            self._tripwire.on_block({known[row].pool for row in rows if row < len(known)})
+            self._spawn(self._tripwire.check())
+        if self._snapshots is not None:
+            self._snapshots.on_block()
+
     async def _on_reorganised(self, event: ChainReorganised) -> None:
-        self._state, self._context = "rebuilding", None
+        """Take the market back to where the branches part, or read it anew on the new head.
+
+        After the one, the blocks of the new branch follow, and the first of them opens the trade.
+        """
+        self._state, self._context = "reorganised", None
         self._count["reorganised"] += 1
         if self._carrier is not None:
             await self._carrier.on_reorganised(event)
-        self._open_for_trade(await self._stand_on(event.head))
+        if event.ancestor is not None and self._market.can_unwind(event.ancestor):
+            self._unwound.append(self._market.unwind(event.ancestor))
+            return
+        self._state = "rebuilding"
+        self._count["rebuilt"] += 1
+        self._open_for_trade(joined(*self._unwound, await self._stand_on(event.head)))
+        self._unwound.clear()
 
     def _require_context(self) -> BlockContext:
         if self._context is None:
@@ -441,6 +502,8 @@ class ChainPipeline:
         """Carry an opportunity as far as the mode lets it; return why it ended before a send."""
         if self._mode is Mode.OBSERVE:
             return "mode observe"
+        if any(hop.curve is CurveKind.OTHER for hop in opportunity.hops + opportunity.conversion):
+            return "not executable: the executor has no adapter for one of its pools"
         if self._executor is None or self._operator is None:
             return "no executor: the chain's configuration names none, or no operator"
         context = self._context

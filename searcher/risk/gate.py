@@ -193,7 +193,7 @@ class RiskGate:
                 "most_gross",
                 f"promises {gross_wei} wei, more than the believed {limits.most_gross_wei}",
             )
-        token = opportunity.hops[0].token_in
+        token = opportunity.start
         most_in = limits.most_amount_in.get(token)
         if most_in is not None and opportunity.amount_in > most_in:
             return _No(

@@ -20,14 +20,14 @@ from tests.bench.figures import Report, table, write
 
 FOLDER = Path("var/bench")
 NOT_BENCHES = {"__main__", "figures", "peers", "peers_degenbot", "start"}
-PART = "curves_"
+PARTS = ("curves_", "market_")
 
 
 def benches() -> list[str]:
     """Names of what can be measured."""
     found = pkgutil.iter_modules(tests.bench.__path__)
     names = sorted(module.name for module in found)
-    return [name for name in names if name not in NOT_BENCHES and not name.startswith(PART)]
+    return [name for name in names if name not in NOT_BENCHES and not name.startswith(PARTS)]
 
 
 def main(names: Sequence[str]) -> int:

@@ -1,4 +1,7 @@
-"""Curve's crypto pools: what an exact input and an exact output take, by the maths in use."""
+"""Curve's crypto pools: what an exact input and an exact output take, by the maths in use.
+
+An exact output is the views' get_dx; legacy pools have none: theirs is the least input.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from searcher.kernels import curve_crypto_least as search
 from searcher.kernels import curve_tricrypto as three_coins
 from searcher.kernels import curve_twocrypto as two_coins
 from searcher.kernels._jit import kernel
@@ -26,7 +30,9 @@ def loop_two(  # noqa: PLR0917  kernels are called by place
     """Quote both directions in turn; the sum keeps the work from being left out."""
     total, x = ZERO(), start
     for k in range(n):
-        if inverse:
+        if inverse and maths == two_coins.LEGACY:
+            _, y = search.sought(pool, maths, harmonic, k & 1, 1 - (k & 1), x)
+        elif inverse:
             _, y = two_coins.exact_out(pool, maths, harmonic, k & 1, x)
         else:
             _, y = two_coins.exact_in(pool, maths, harmonic, k & 1, x)
@@ -41,7 +47,9 @@ def loop_three(pool: Words, maths: int, inverse: int, start: Word, n: int) -> Wo
     for k in range(n):
         i = k % 3
         j = (i + 1 + (k & 1)) % 3
-        if inverse:
+        if inverse and maths == three_coins.LEGACY:
+            _, y = search.sought(pool, maths, 0, i, j, x)
+        elif inverse:
             _, y = three_coins.exact_out(pool, maths, i, j, x)
         else:
             _, y = three_coins.exact_in(pool, maths, i, j, x)
@@ -56,7 +64,8 @@ def bench_cases() -> list[tuple[str, Callable[[], Any], int, Callable[[], Any], 
         pool = _two(maths)
         scale = (pool.price_scale,)
         rows = _rows(pool, scale)
-        for inverse, refer in ((0, two.get_dy), (1, two.get_dx)):
+        get_dx = two.least_dx if maths == two.Maths.LEGACY else two.get_dx
+        for inverse, refer in ((0, two.get_dy), (1, get_dx)):
             flags = (int(maths), int(pool.harmonic_fee), inverse)
             cases.append(
                 (
@@ -70,7 +79,8 @@ def bench_cases() -> list[tuple[str, Callable[[], Any], int, Callable[[], Any], 
     for kind in three.Maths:
         triple = _three(kind)
         rows = _rows(triple, triple.price_scale)
-        for inverse, answer in ((0, three.get_dy), (1, three.get_dx)):
+        get_least = three.least_dx if kind == three.Maths.LEGACY else three.get_dx
+        for inverse, answer in ((0, three.get_dy), (1, get_least)):
             pairs = [(0, 1), (1, 0), (2, 0), (0, 2), (1, 2), (2, 1)]
             cases.append(
                 (

@@ -109,7 +109,7 @@ async def _parts(station: Station, household: Household) -> list[Figure]:
         size = f"{len(market.pools)} pools"
         strategy, book = next((s, b) for s, b in scanner._strategies if s.name == "arbitrage")
         evaluator = scanner._evaluator(strategy, book, context)
-        candidate = book.search(evaluator.least_worth_wei())[0]
+        candidate = book.search()[0]
         figures = [
             Figure.of(
                 "scan, cold",

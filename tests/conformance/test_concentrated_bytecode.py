@@ -141,7 +141,7 @@ class Chain:
         self.fee = fee
         known = 1_000_000 if "fee" in self.protocol.volatile else fee
         self.state = self.protocol.new(
-            Pool(self.pool, "a protocol", "a dex", *self.tokens, known, spacing)
+            Pool(self.pool, self.pool, "a protocol", "a dex", tuple(self.tokens), known, spacing)
         )
 
     def initialize(self, price):

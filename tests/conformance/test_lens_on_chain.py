@@ -84,7 +84,15 @@ async def chain():
         ]
         found = await deployer.read(asked, "(address)")
         pools = [
-            Pool(Address(pool), "uniswap_v3", "own", token0, token1, fee, SPACINGS.get(fee, 200))
+            Pool(
+                pool,
+                Address(pool),
+                "uniswap_v3",
+                "own",
+                (token0, token1),
+                fee,
+                SPACINGS.get(fee, 200),
+            )
             for (pool,), fee in zip(found, (*SPACINGS, 10_000), strict=True)
         ]
         chain = Chain(rpc, deployer, manager, (token0, token1), pools)
@@ -121,7 +129,7 @@ async def test_pools_that_are_none_are_refused_one_by_one(chain):
     head = await chain.head()
     good = chain.pools[2]
     others = [
-        Pool(Address(where), "uniswap_v3", "own", *chain.tokens, 3_000, 60)
+        Pool(where, Address(where), "uniswap_v3", "own", tuple(chain.tokens), 3_000, 60)
         for where in (chain.tokens[0], chain.manager, ZERO_ADDRESS, "0x" + "77" * 20)
     ]
     asked = [others[0], good, *others[1:], good]

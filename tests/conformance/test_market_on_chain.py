@@ -91,9 +91,13 @@ async def test_the_market_is_the_chain_block_after_block(laboratory):
         await again.bootstrap(rpc, market.head)
         rows = range(len(market.pools))
         assert [market.state(row) for row in rows] == [again.state(row) for row in rows]
-        assert market.arrays.rate.tobytes() == again.arrays.rate.tobytes()
-        edges = slice(0, 2 * len(market.pools))
-        assert (market.arrays.count[edges] == again.arrays.count[edges]).all()
+        for row in rows:
+            assert market.memory.exact[2 * row : 2 * row + 2].tobytes() == (
+                again.memory.exact[2 * row : 2 * row + 2].tobytes()
+            )
+            assert market.memory.real[row].tobytes() == again.memory.real[row].tobytes()
+            held, read = market.memory.slot_image(row), again.memory.slot_image(row)
+            assert [a.tobytes() for a in held.arrays] == [a.tobytes() for a in read.arrays]
 
 
 @pytest.mark.timeout(120)

@@ -98,6 +98,21 @@ def test_cube_roots_are_the_same(x):
     assert cbrt(x) == common.cbrt(x)
 
 
+def test_cube_roots_beside_cubes_are_the_same():
+    rng = random.Random(3)
+    edges = [0, 1, 2**64, 2**128, 2**206, 2**255, TOP]
+    edges += [common._CBRT_HIGH, common._CBRT_HIGH * WAD]
+    edges += [rng.getrandbits(rng.randint(1, 256)) for _ in range(2000)]
+    for scale in (10**36, 10**18, 1):
+        for _ in range(1000):
+            root = rng.getrandbits(rng.randint(1, 85))
+            edges.append(root**3 // scale)
+    for edge in edges:
+        for x in (edge - 1, edge, edge + 1):
+            if 0 <= x <= TOP:
+                assert cbrt(x) == common.cbrt(x), x
+
+
 @pytest.mark.parametrize("maths", list(reference.Maths))
 def test_more_in_gives_more_out(maths):
     pool = balanced(maths)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise, permutations, product
 
-import numpy as np
-
-from searcher.kernels.curves import DEAD, write_concentrated, write_constant_product
+from searcher.domain.units import Address
+from searcher.kernels import book as layout
+from searcher.kernels.hops import write_image
 from searcher.kernels.reference import uniswap_v2, uniswap_v3
 from searcher.kernels.refusal import SwapRefused
+from searcher.market.memory import MarketMemory
+from searcher.market.ticks import Tick, TickTable
+from searcher.opportunities.book import CycleBook, Scope
 
-ROOM = 32
+SWAP_GAS = 60_000
+CROSSING_GAS = 22_000
 
 
 @dataclass
@@ -30,18 +34,8 @@ class ConstantProduct:
         except SwapRefused:
             return 0
 
-    def draw(self, row, arrays):
-        write_constant_product(
-            row,
-            float(self.reserve0),
-            float(self.reserve1),
-            1 - self.fee_pips / 1e6,
-            arrays.rate,
-            arrays.gamma,
-            arrays.first,
-            arrays.count,
-            arrays.segments,
-        )
+    def draw(self, row, memory):
+        memory.write_product(row, self.reserve0, self.reserve1, self.fee_pips)
 
 
 @dataclass
@@ -52,6 +46,7 @@ class Concentrated:
     positions: list[tuple[int, int, int]]
     fee_pips: int = 3000
     spacing: int = 60
+    within: float = 0.0
     state: uniswap_v3.ConcentratedState = field(init=False)
 
     def __post_init__(self):
@@ -60,9 +55,9 @@ class Concentrated:
             table = table.changed(low, net=size, gross=size)
             table = table.changed(high, net=-size, gross=size)
         liquidity = sum(size for low, high, size in self.positions if low <= self.tick < high)
-        self.state = uniswap_v3.ConcentratedState(
-            uniswap_v3.sqrt_at_tick(self.tick), liquidity, self.tick, table
-        )
+        low, high = uniswap_v3.sqrt_at_tick(self.tick), uniswap_v3.sqrt_at_tick(self.tick + 1)
+        price = low + int((high - 1 - low) * self.within)
+        self.state = uniswap_v3.ConcentratedState(price, liquidity, self.tick, table)
 
     def quote(self, amount, *, zero_for_one):
         try:
@@ -76,38 +71,68 @@ class Concentrated:
         except SwapRefused:
             return 0
 
-    def draw(self, row, arrays):
-        index = np.array(self.state.ticks.index)
-        write_concentrated(
-            row,
-            self.state.sqrt_price_x96 / 2**96,
-            int(np.searchsorted(index, self.tick, "right")) - 1,
-            1 - self.fee_pips / 1e6,
-            np.array([uniswap_v3.sqrt_at_tick(int(t)) / 2**96 for t in index]),
-            np.cumsum(np.array(self.state.ticks.net, dtype=object)).astype(np.float64),
-            ROOM,
-            arrays.rate,
-            arrays.gamma,
-            arrays.first,
-            arrays.count,
-            arrays.segments,
-        )
+    def draw(self, row, memory):
+        ticks = self.state.ticks
+        held = zip(ticks.index, ticks.net, ticks.gross, strict=True)
+        table = TickTable(Tick(*map(int, tick)) for tick in held)
+        memory.write_ticks(row, table, fee_pips=self.fee_pips, spacing=self.spacing)
+        memory.write_price(row, self.state.sqrt_price_x96, self.state.liquidity, self.tick)
 
 
-class Arrays:
-    def __init__(self, pools):
-        edges = 2 * len(pools)
-        self.rate = np.full(edges, DEAD)
-        self.gamma = np.zeros(edges)
-        self.first = np.arange(edges, dtype=np.int64) * ROOM
-        self.count = np.zeros(edges, np.int64)
-        self.segments = np.zeros((edges * ROOM, 4))
-        for row, pool in enumerate(pools):
-            pool.draw(row, self)
+def memory_of(pools):
+    """A market's memory with these pools as its rows, all of them alive."""
+    memory = MarketMemory(len(pools) + 64)
+    for pool in pools:
+        row = memory.add()
+        memory.set_gas(row, SWAP_GAS, CROSSING_GAS)
+        memory.set_alive(row, alive=True)
+        pool.draw(row, memory)
+        write_image(memory.table, row)
+    return memory
 
-    @property
-    def curves(self):
-        return self.gamma, self.first, self.count, self.segments
+
+def token(number):
+    """An address for a token of these universes; they ascend with the numbers."""
+    return Address(f"0x{number:040x}")
+
+
+def scope(starts, hops_most=3, *, hops_least=2, max_cycles=10_000, least=0.0, most=2.0**112):
+    return Scope(
+        starts=tuple(map(token, starts)),
+        least=(least,) * len(starts),
+        most=(most,) * len(starts),
+        hops_least=hops_least,
+        hops_most=hops_most,
+        pools_allowed=frozenset(),
+        pools_denied=frozenset(),
+        tokens_allowed=frozenset(),
+        tokens_denied=frozenset(),
+        max_cycles=max_cycles,
+    )
+
+
+def book_of(memory, pools, scope_):
+    """A book over all rows of a memory, ready to be searched at no cost for gas."""
+    book = CycleBook(memory, scope_, native=scope_.starts[0])
+    book.enter_all((r, token(p.token0), token(p.token1), r) for r, p in enumerate(pools))
+    book.settle()
+    book.refresh_all()
+    book.price(gas_price_wei=0, overhead_gas=0, least_worth_wei=0)
+    return book
+
+
+def cycles_of(book):
+    """Every cycle of a book that has pools, as its tokens in order."""
+    names = {number: address for address, number in book._number.items()}
+    listed = set()
+    for route in book._route[: book.statistics().cycles].tolist():
+        groups = [group for group in route if group]
+        counts = [book._group[group, layout.COUNT] for group in groups]
+        if min(counts) > (1 if len(groups) == 2 else 0):
+            stops = tuple(int(names[int(book._pair[g >> 1, g & 1])], 16) for g in groups)
+            assert stops not in listed
+            listed.add(stops)
+    return listed
 
 
 def exact_out(pools, edges, amount):

@@ -6,6 +6,8 @@ Sources: CurveCryptoMathOptimized2 (curvefi/twocrypto-ng) and CurveCryptoMathOpt
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import chain, count
 from typing import Final, NoReturn
 
 from searcher.kernels.reference.vyper import div, uint, unsafe_div, wrapped
@@ -21,6 +23,8 @@ VIEW_ROUNDS: Final = 5
 """How often the views' get_dx corrects the fee."""
 ROUNDS: Final = 255
 """How often the maths contracts iterate before they give up."""
+SINGLE_STEPS: Final = 4
+"""How often the search for an input goes on by one unit, before its steps double."""
 
 _CBRT_HIGH: Final = 115792089237316195423570985008687907853269
 """From here on a number times 10^36 does not fit 256 bits."""
@@ -140,6 +144,55 @@ def next_D(  # noqa: N802
     else:
         minus = uint(minus - uint(step * (share - WAD)) // share)
     return plus - minus if plus > minus else (minus - plus) // 2
+
+
+def least_input(pay: Callable[[int], int], estimate: int, wanted: int, *, downwards: bool) -> int:
+    """Search for an input that pays `wanted` while one less does not.
+
+    Args:
+        pay: what an input pays, or SwapRefused. Too little an input may be refused, and from some
+            input on everything is.
+        estimate: where the search begins: by single steps, then wider and wider ones.
+        wanted: the least output.
+        downwards: whether to look for less than an estimate that pays enough; else that is it.
+
+    Raises:
+        SwapRefused: no input pays that much.
+    """
+
+    def judge(given: int) -> tuple[bool, Status]:
+        try:
+            paid = pay(given)
+        except SwapRefused as refusal:
+            return False, refusal.status
+        # A legacy view may answer something for nothing, which no exchange pays.
+        return paid >= wanted and given > 0, Status.OK
+
+    low = high = estimate
+    is_enough, status = judge(estimate)
+    widths = chain([1] * SINGLE_STEPS, (2**power for power in count(1)))
+    if is_enough:
+        while downwards and judge(low)[0]:
+            high, low = low, max(low - next(widths), 0)
+    else:
+        was_taken = status == Status.OK
+        while not is_enough and (status == Status.OK or not was_taken):
+            low, high = high, high + next(widths)
+            if high >> 256:
+                raise SwapRefused(Status.INSUFFICIENT_LIQUIDITY, "no input pays that much")
+            is_enough, status = judge(high)
+            was_taken = was_taken or status == Status.OK
+    while high - low > 1:
+        middle = (high + low) // 2
+        is_found, here = judge(middle)
+        # Between what pays too little and what is refused as too much there may be enough.
+        if is_found or (here != Status.OK and not is_enough):
+            high, is_enough, status = middle, is_found, here
+        else:
+            low = middle
+    if status != Status.OK:
+        raise SwapRefused(status, "every input is too little or refused")
+    return high
 
 
 def unsafe(what: str) -> NoReturn:

@@ -26,6 +26,7 @@ from searcher.kernels.reference.curve_crypto import (
     WAD,
     cbrt,
     geometric_mean,
+    least_input,
     newton_y,
     next_D,
     unsafe,
@@ -116,6 +117,18 @@ def get_dx(pool: TricryptoPool, i: int, j: int, dy: int) -> int:
         fee_dy = uint(fee(pool, _placed(xp, i, x)) * gross) // FEE_UNIT
         gross = uint(dy + fee_dy + 1)
     return dx
+
+
+def least_dx(pool: TricryptoPool, i: int, j: int, dy: int) -> int:
+    """Return an input that pays `dy` while one less does not: legacy pools have no get_dx.
+
+    The contracts round, so that there may be others like it; this one is found from the estimate.
+
+    Raises:
+        SwapRefused: the estimate would revert, or no input pays that much.
+    """
+    estimate = get_dx(pool, i, j, dy)
+    return least_input(lambda dx: get_dy(pool, i, j, dx), estimate, dy, downwards=True)
 
 
 def exchanged_D(  # noqa: N802

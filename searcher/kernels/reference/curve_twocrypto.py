@@ -25,6 +25,7 @@ from searcher.kernels.reference.curve_crypto import (
     VIEW_ROUNDS,
     WAD,
     cbrt,
+    least_input,
     newton_y,
     next_D,
     unsafe,
@@ -133,6 +134,18 @@ def get_dx(pool: TwocryptoPool, i: int, dy: int) -> int:
         fee_dy = uint(fee(pool, (xp[0], xp[1])) * gross) // FEE_UNIT
         gross = uint(dy + fee_dy + 1)
     return dx
+
+
+def least_dx(pool: TwocryptoPool, i: int, dy: int) -> int:
+    """Return an input that pays `dy` while one less does not: legacy pools have no get_dx.
+
+    The contracts round, so that there may be others like it; this one is found from the estimate.
+
+    Raises:
+        SwapRefused: the estimate would revert, or no input pays that much.
+    """
+    estimate = get_dx(pool, i, dy)
+    return least_input(lambda dx: get_dy(pool, i, dx), estimate, dy, downwards=True)
 
 
 def exchanged_D(pool: TwocryptoPool, i: int, *, dx: int, dy: int, price_scale: int) -> int:  # noqa: N802

@@ -147,6 +147,10 @@ class CurveTricryptoNg(CurveCrypto[CurveTricryptoState]):
         first = 1 if state.version == PoolVersion.LEGACY else 0
         return values[first], values[first + 1], values[first + 2]
 
+    def flags(self, state: CurveTricryptoState) -> tuple[int, int]:
+        """Return the maths; the fee has one form."""
+        return int(_MATHS[state.version]), 0
+
     def has_get_dx(self, state: CurveTricryptoState) -> bool:
         """Return whether it is no legacy pool."""
         return state.version != PoolVersion.LEGACY
@@ -155,19 +159,19 @@ class CurveTricryptoNg(CurveCrypto[CurveTricryptoState]):
         self, pool: Words, state: CurveTricryptoState, i: int, j: int, amount: int
     ) -> tuple[int, int]:
         """Return get_dy."""
-        return kernels.exact_in(pool, int(_MATHS[state.version]), i, j, amount)
+        return kernels.exact_in(pool, self.flags(state)[0], i, j, amount)
 
     def kernel_out(
         self, pool: Words, state: CurveTricryptoState, i: int, j: int, amount: int
     ) -> tuple[int, int]:
         """Return get_dx."""
-        return kernels.exact_out(pool, int(_MATHS[state.version]), i, j, amount)
+        return kernels.exact_out(pool, self.flags(state)[0], i, j, amount)
 
     def kernel_rate(
         self, pool: Words, state: CurveTricryptoState, i: int, j: int, amount: int
     ) -> tuple[int, float]:
         """Return the slope."""
-        return kernels.marginal_rate(pool, int(_MATHS[state.version]), i, j, amount)
+        return kernels.marginal_rate(pool, self.flags(state)[0], i, j, amount)
 
 
 def _pool(state: CurveTricryptoState) -> reference.TricryptoPool:

@@ -198,6 +198,11 @@ class CurveTwocryptoNg(CurveCrypto[CurveTwocryptoState]):
         first = 1 if state.version == PoolVersion.LEGACY else 0
         return values[first], values[first + 1], values[first + 2]
 
+    def flags(self, state: CurveTwocryptoState) -> tuple[int, int]:
+        """Return the maths, and whether the fee is harmonic."""
+        # Plain ints: with enums beside them numba does not find the kernel for a large amount.
+        return int(_maths(state)), int(_is_newest(state))
+
     def has_get_dx(self, state: CurveTwocryptoState) -> bool:
         """Return whether it is no legacy pool."""
         return state.version != PoolVersion.LEGACY
@@ -207,21 +212,21 @@ class CurveTwocryptoNg(CurveCrypto[CurveTwocryptoState]):
     ) -> tuple[int, int]:
         """Return get_dy."""
         del j
-        return kernels.exact_in(pool, *_flags(state), i, amount)
+        return kernels.exact_in(pool, *self.flags(state), i, amount)
 
     def kernel_out(
         self, pool: Words, state: CurveTwocryptoState, i: int, j: int, amount: int
     ) -> tuple[int, int]:
         """Return get_dx."""
         del j
-        return kernels.exact_out(pool, *_flags(state), i, amount)
+        return kernels.exact_out(pool, *self.flags(state), i, amount)
 
     def kernel_rate(
         self, pool: Words, state: CurveTwocryptoState, i: int, j: int, amount: int
     ) -> tuple[int, float]:
         """Return the slope."""
         del j
-        return kernels.marginal_rate(pool, *_flags(state), i, amount)
+        return kernels.marginal_rate(pool, *self.flags(state), i, amount)
 
 
 def _maths(state: CurveTwocryptoState) -> reference.Maths:
@@ -235,11 +240,6 @@ def _is_newest(state: CurveTwocryptoState) -> bool:
     """Return whether the pool is of the generation that the stableswap maths came with."""
     newest = state.version == PoolVersion.V2_1_0D
     return newest or state.math_version == MathVersion.STABLESWAP
-
-
-def _flags(state: CurveTwocryptoState) -> tuple[int, int]:
-    # Plain ints: with enums beside them numba does not find the kernel for a large amount.
-    return int(_maths(state)), int(_is_newest(state))
 
 
 def _pool(state: CurveTwocryptoState) -> reference.TwocryptoPool:

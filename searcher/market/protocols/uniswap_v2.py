@@ -7,7 +7,9 @@ it exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,15 +19,17 @@ from searcher.domain.events import BlockRef, Log
 from searcher.domain.plan import CurveKind
 from searcher.domain.settings import Settings, knob
 from searcher.domain.units import FEE_PIPS, Address, Uint256
-from searcher.kernels.curves import write_constant_product
+from searcher.kernels.log_batches import SYNC as SYNC_CODE
+from searcher.kernels.memory import FEE, PRODUCT
 from searcher.kernels.reference.uniswap_v2 import MAX_RESERVE
 from searcher.kernels.refusal import checked
 from searcher.kernels.uniswap_v2 import amount_in, amount_out
 from searcher.kernels.uniswap_v2 import marginal_rate as rate_at
-from searcher.market.arrays import PoolArrays
 from searcher.market.decoding import MalformedLog, address_of, topic_word, unsigned, words
+from searcher.market.memory import MarketMemory, value
 from searcher.market.node import Node, read_words
 from searcher.market.protocol import (
+    Announcement,
     Answer,
     FollowedProtocol,
     Pool,
@@ -93,9 +97,11 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
 
     State = UniswapV2State
     Identity = UniswapV2Identity
+    kind = PRODUCT
     curve = CurveKind.CONSTANT_PRODUCT
-    created_topic = PAIR_CREATED
+    created_topics = frozenset({PAIR_CREATED})
     topics = frozenset({SYNC})
+    hot: ClassVar[Mapping[str, int]] = MappingProxyType({SYNC: SYNC_CODE})
 
     config: Config
 
@@ -169,21 +175,24 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
                 f"dexes.{name}.fee_pips is missing: write the fee of its pairs, 3000 for Uniswap V2"
             )
 
-    def announced(self, name: str, dex: DexSettings, log: Log) -> Pool:
+    def announced(self, name: str, dex: DexSettings, log: Log) -> Announcement:  # noqa: ARG002  the log names no DEX
         """Decode PairCreated(address indexed, address indexed, address, uint256)."""
-        pair, _ = words(log, topics=3, data=2)
-        return Pool(
-            address=address_of(pair),
-            protocol=dex.protocol,
-            dex=name,
-            token0=address_of(topic_word(log, 1)),
-            token1=address_of(topic_word(log, 2)),
-            fee_pips=dex.fee_pips or 0,
-        )
+        word, _ = words(log, topics=3, data=2)
+        pair, fee_pips = address_of(word), dex.fee_pips or 0
+        tokens = address_of(topic_word(log, 1)), address_of(topic_word(log, 2))
+        return Announcement(pair, pair, tokens, fee_pips, 0, UniswapV2Identity(pair, fee_pips))
+
+    def identity(self, pool: Pool) -> UniswapV2Identity:
+        """Return the pair's address and fee."""
+        return UniswapV2Identity(pool.address, pool.fee_pips)
 
     def new(self, pool: Pool) -> UniswapV2State:
         """Return a pair without reserves."""
         return UniswapV2State(pool.token0, pool.token1, 0, 0, pool.fee_pips)
+
+    def tokens_of(self, state: UniswapV2State) -> tuple[Address, ...]:
+        """Return the pair's tokens."""
+        return state.token0, state.token1
 
     async def read(
         self, node: Node, pools: Sequence[Pool], block: BlockRef, *, batch_calls: int
@@ -209,22 +218,16 @@ class UniswapV2(FollowedProtocol[UniswapV2State]):
         """Return whether both reserves are there."""
         return state.reserve0 > 0 and state.reserve1 > 0
 
-    def segments(self, pool: Pool) -> int:  # noqa: ARG002  the curve is one piece for every pair
-        """Return 1."""
-        return 1
+    def store(self, memory: MarketMemory, row: int, state: UniswapV2State) -> None:
+        """Write reserves and fee."""
+        memory.write_product(row, state.reserve0, state.reserve1, state.fee_pips)
 
-    def draw(self, pool: Pool, state: UniswapV2State, row: int, arrays: PoolArrays) -> None:
-        """Write one segment a direction."""
-        write_constant_product(
-            row,
-            float(state.reserve0),
-            float(state.reserve1),
-            1.0 - pool.fee_pips / FEE_PIPS,
-            arrays.rate,
-            arrays.gamma,
-            arrays.first,
-            arrays.count,
-            arrays.segments,
+    def load(self, memory: MarketMemory, row: int, pool: Pool) -> UniswapV2State:
+        """Return a row's reserves and fee."""
+        held = memory.exact
+        fee_pips = int(memory.shape[row, FEE])
+        return UniswapV2State(
+            pool.token0, pool.token1, value(held, 2 * row), value(held, 2 * row + 1), fee_pips
         )
 
 

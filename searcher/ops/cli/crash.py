@@ -9,13 +9,8 @@ import traceback
 from pathlib import Path
 
 from searcher import __version__
+from searcher.domain.folders import state_folder
 from searcher.ops.redaction import Redactor
-
-
-def state_folder() -> Path:
-    """Return the folder for what must outlive a process, after the XDG convention."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
-    return Path(base) / "searcher"
 
 
 def report(error: BaseException, *, show: bool) -> str:

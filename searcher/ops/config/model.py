@@ -20,7 +20,14 @@ from searcher.domain.plan import Mode
 from searcher.domain.registry import did_you_mean
 from searcher.domain.settings import Settings, knob
 from searcher.executor.settings import ExecutorSettings
-from searcher.market.settings import DexSettings, DiscoverySettings, TokenSettings
+from searcher.market.settings import (
+    DexSettings,
+    DiscoverySettings,
+    FollowingSettings,
+    SnapshotSettings,
+    TokenSettings,
+    TripwireSettings,
+)
 from searcher.mempool.settings import MempoolSettings
 from searcher.ops.config.loader import Conflict, Layout, Loaded, Scope, load
 from searcher.ops.config.schema import (
@@ -79,6 +86,11 @@ class ChainSettings(Settings):
     tokens: dict[str, TokenSettings] = knob(why="tokens by the names that other keys use")
     dexes: dict[str, DexSettings] = knob(why="deployments whose pools are searched, by name")
     discovery: DiscoverySettings = knob(DiscoverySettings(), why="which of their pools are taken")
+    following: FollowingSettings = knob(
+        FollowingSettings(), why="how they are kept up with the chain"
+    )
+    snapshots: SnapshotSettings = knob(SnapshotSettings(), why="how a restart takes seconds")
+    tripwire: TripwireSettings = knob(TripwireSettings(), why="what catches a market that drifts")
     simulation: SimulationSettings = knob(SimulationSettings(), why="what proves a plan")
     executor: ExecutorSettings | None = knob(
         None, why="our contract; without it plans are found but neither proved nor sent"

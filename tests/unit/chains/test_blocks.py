@@ -145,19 +145,62 @@ async def test_repeated_and_old_heads_are_ignored():
 
 
 @pytest.mark.parametrize(("fork_at", "announced"), [(3, [5]), (3, [3, 4, 5]), (4, [4]), (2, [6])])
-async def test_another_branch_is_a_reorganisation_and_life_goes_on_from_it(fork_at, announced):
+async def test_another_branch_is_followed_from_the_ancestor_that_it_shares(fork_at, announced):
     rig = Rig()
     rig.announce(*rig.chain[1:5])
     await rig.take(4)
     branch = rig.node.grow("b", range(fork_at, 9), rig.chain[fork_at - 1]["hash"])
     by_number = {int(raw["number"], 16): raw for raw in branch}
     rig.announce(*(by_number[n] for n in announced), by_number[announced[-1] + 1])
-    (reorg, *applied) = await rig.take(1 + len(announced))
+    new = range(fork_at, announced[-1] + 2)
+    (reorg, *applied) = await rig.take(1 + len(new))
     assert isinstance(reorg, ChainReorganised)
     assert reorg.abandoned.number == 4
-    assert reorg.head.number == announced[0]
-    assert numbers(applied) == [*announced[1:], announced[-1] + 1]
+    assert reorg.head == parse_header(rig.chain[fork_at - 1])
+    assert reorg.ancestor == reorg.head.ref
+    assert numbers(applied) == list(new)
     assert all(event.header.hash == by_number[event.header.number]["hash"] for event in applied)
+    assert all(
+        event.logs == tuple(map(parse_log, rig.node.logs[event.header.hash])) for event in applied
+    )
+    counts = rig.assembler.statistics()
+    assert (counts.reorganised, counts.too_deep) == (1, 0)
+
+
+@pytest.mark.parametrize(("depth", "followed"), [(1, True), (2, True), (3, True), (4, False)])
+async def test_a_branch_is_followed_to_the_configured_depth(depth, followed):
+    rig = Rig(reorg_depth=3)
+    rig.announce(*rig.chain[1:7])
+    await rig.take(6)
+    first = 7 - depth
+    branch = rig.node.grow("b", range(first, 9), rig.chain[first - 1]["hash"])
+    rig.announce(branch[-1])
+    (reorg,) = await rig.take(1)
+    if followed:
+        assert reorg.ancestor == parse_header(rig.chain[first - 1]).ref
+        assert numbers(await rig.take(9 - first)) == list(range(first, 9))
+    else:
+        assert (reorg.ancestor, reorg.head) == (None, parse_header(branch[-1]))
+        rig.announce(rig.node.add("b", 9, branch[-1]["hash"]))
+        assert numbers(await rig.take(1)) == [9]
+    assert rig.assembler.statistics().too_deep == (not followed)
+
+
+async def test_a_chain_that_goes_back_and_forth_is_followed_each_time():
+    rig = Rig()
+    rig.announce(*rig.chain[1:4])
+    await rig.take(3)
+    branch = rig.node.grow("b", range(2, 6), rig.chain[1]["hash"])
+    rig.announce(branch[1])
+    assert [e.head.number for e in await rig.take(1)] == [1]
+    assert numbers(await rig.take(2)) == [2, 3]
+    rig.announce(rig.chain[4])
+    (reorg, *applied) = await rig.take(4)
+    assert (reorg.abandoned.hash, reorg.head.number) == (branch[1]["hash"], 1)
+    assert [event.header.hash for event in applied] == [raw["hash"] for raw in rig.chain[2:5]]
+    rig.announce(branch[2])
+    assert isinstance((await rig.take(1))[0], ChainReorganised)
+    assert numbers(await rig.take(3)) == [2, 3, 4]
 
 
 async def test_a_gap_too_deep_to_walk_is_reported_as_a_reorganisation():
@@ -165,7 +208,7 @@ async def test_a_gap_too_deep_to_walk_is_reported_as_a_reorganisation():
     rig.announce(rig.chain[8], rig.chain[9])
     reorg, after = await rig.take(2)
     assert isinstance(reorg, ChainReorganised)
-    assert (reorg.head.number, after.header.number) == (8, 9)
+    assert (reorg.head.number, reorg.ancestor, after.header.number) == (8, None, 9)
 
 
 @pytest.mark.parametrize(
@@ -269,18 +312,21 @@ async def test_whatever_is_announced_what_comes_out_is_a_chain(data):
     end = rig.node.add("end", 1, "0x" + "ee" * 32)
     rig.announce(*announced, end)
     head = trunk[0]["hash"]
+    seen = {head}
     while head != end["hash"]:
         (event,) = await rig.take(1)
         if isinstance(event, ChainReorganised):
             assert event.abandoned.hash == head
+            assert event.ancestor in {event.head.ref, None}
+            if event.ancestor:
+                assert event.head.hash in seen
             head = event.head.hash
         else:
             assert event.header.parent_hash == head
             head = event.header.hash
+        seen.add(head)
     counts = rig.assembler.statistics()
-    assert counts.applied - counts.filled + counts.reorganised + counts.repeated == (
-        len(announced) + 1
-    )
+    assert counts.applied - counts.filled + counts.too_deep + counts.repeated == len(announced) + 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,3 +108,26 @@ def test_a_record_of_another_shape_is_refused(spoil):
     spoil(record)
     with pytest.raises(ValueError, match=r"."):
         codec.from_record(Outcome, record)
+
+
+class Wide(msgspec.Struct, frozen=True):
+    plain: int
+    pair: tuple[int, str]
+    rest: tuple[tuple[int, int], ...] = ()
+
+
+plain = st.integers(-(2**255), 2**255 - 1)
+
+
+@given(
+    st.builds(Wide, plain, st.tuples(plain, words), st.lists(st.tuples(plain, plain)).map(tuple))
+)
+def test_plain_integers_beyond_64_bits_and_rows_of_a_fixed_length_come_back(wide):
+    assert codec.from_msgpack(Wide, codec.to_msgpack(wide)) == wide
+    assert codec.from_json(Wide, codec.to_json(wide)) == wide
+
+
+@pytest.mark.parametrize("pair", [[1], [1, "a", 2], 7])
+def test_a_row_of_another_length_is_refused(pair):
+    with pytest.raises(ValueError, match=r"."):
+        codec.from_record(Wide, {"plain": 1, "pair": pair, "rest": []})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from searcher.domain.events import BlockRef
@@ -68,7 +69,7 @@ def opportunities(draw: st.DrawFn) -> Opportunity:
         *draw(st.lists(st.integers(1, 2**112), min_size=count - 1, max_size=count - 1)),
         first + profit,
     ]
-    curves = draw(st.lists(st.sampled_from(CurveKind), min_size=count + 2, max_size=count + 2))
+    curves = draw(st.lists(st.sampled_from([PAIR, POOL]), min_size=count + 2, max_size=count + 2))
     holdings = list(zip(tokens, amounts, strict=True))
     hops = [hop(i + 1, curves[i], holdings[i], holdings[i + 1]) for i in range(count)]
     conversion = []
@@ -80,3 +81,37 @@ def opportunities(draw: st.DrawFn) -> Opportunity:
             hop(102, curves[-1], through, gross),
         ]
     return opportunity(hops, conversion)
+
+
+@st.composite
+def splits(draw: st.DrawFn) -> Opportunity:
+    """Return several ways at once from wrapped native and back, some joining and some parting."""
+    pools = iter(range(1, 1000))
+    curves = st.sampled_from([PAIR, POOL])
+    middle = [numbered(1000 + i) for i in range(draw(st.integers(2, 4)))]
+    held: dict[Address, int] = {}
+    inner: list[Hop] = []
+    final: list[Hop] = []
+    for place, token in enumerate(middle):
+        for source in [WRAPPED, *middle[:place]]:
+            have = held.get(source, 0)
+            ways = draw(st.integers(1 if source == WRAPPED else 0, 2))
+            for _ in range(ways if source == WRAPPED or have else 0):
+                most = 2**80 if source == WRAPPED else held[source]
+                if not most:
+                    break
+                sold, bought = draw(st.integers(1, most)), draw(st.integers(1, 2**90))
+                inner.append(hop(next(pools), draw(curves), (source, sold), (token, bought)))
+                if source != WRAPPED:
+                    held[source] -= sold
+                held[token] = held.get(token, 0) + bought
+    for token in middle:
+        for _ in range(draw(st.integers(1, 2))):
+            if held[token]:
+                sold, bought = draw(st.integers(1, held[token])), draw(st.integers(2**80, 2**90))
+                final.append(hop(next(pools), draw(curves), (token, sold), (WRAPPED, bought)))
+                held[token] -= sold
+    spent = sum(h.amount_in for h in inner if h.token_in == WRAPPED)
+    gained = sum(h.amount_out for h in final)
+    assume(final and gained > spent and opportunity([*inner, *final]).is_split)
+    return opportunity([*inner, *final])

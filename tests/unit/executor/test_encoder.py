@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searcher.domain.plan import Opportunity, Plan
+from searcher.domain.plan import CurveKind, Opportunity, Plan
 from searcher.executor.encoder import decode, encode, with_bid
 from searcher.executor.program import write
 from tests.unit.executor.model import Model
@@ -17,8 +17,10 @@ from tests.unit.executor.routes import (
     USD,
     WRAPPED,
     hop,
+    numbered,
     opportunities,
     opportunity,
+    splits,
 )
 
 
@@ -53,6 +55,31 @@ def test_a_program_pays_every_pool_in_time_and_leaves_the_gross_alone(found):
     assert gained == last.amount_out - (0 if found.conversion else found.amount_in)
     left = {key: amount for key, amount in model.balances.items() if amount}
     assert left == {(WRAPPED, EXECUTOR): gained}
+
+
+@given(splits())
+def test_a_split_pays_every_pool_in_time_and_loses_nothing(found):
+    model = Model(found, EXECUTOR, WRAPPED)
+    gained = model.run(decode(plan_of(found).calldata))
+    assert gained == found.amount_out - found.amount_in
+    for token in {h.token_in for h in found.hops} - {WRAPPED}:
+        bought = sum(h.amount_out for h in found.hops if h.token_out == token)
+        sold = sum(h.amount_in for h in found.hops if h.token_in == token)
+        assert model.balances[token, EXECUTOR] == bought - sold
+    left = {holder for (_, holder), amount in model.balances.items() if amount}
+    assert left == {EXECUTOR}
+
+
+def test_a_split_that_takes_more_than_there_is_then_is_refused():
+    found = opportunity(
+        [
+            hop(1, PAIR, (WRAPPED, 100), (USD, 2000)),
+            hop(2, POOL, (USD, 1500), (WRAPPED, 80)),
+            hop(3, POOL, (USD, 501), (WRAPPED, 25)),
+        ]
+    )
+    with pytest.raises(ValueError, match=f"has 500 {USD} when {numbered(3)} takes 501"):
+        plan_of(found)
 
 
 @given(opportunities())
@@ -187,3 +214,12 @@ def test_a_route_that_is_none_is_refused(name):
     hops, conversion = ROUTES[name]
     with pytest.raises(ValueError, match="devnet-1-1"):
         plan_of(opportunity(hops, conversion))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_curve_without_an_adapter_is_refused(place):
+    found = two_hops()
+    hops = list(found.hops)
+    hops[place] = msgspec.structs.replace(hops[place], curve=CurveKind.OTHER)
+    with pytest.raises(ValueError, match="no adapter for"):
+        plan_of(msgspec.structs.replace(found, hops=tuple(hops)))

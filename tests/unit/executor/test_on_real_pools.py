@@ -242,6 +242,34 @@ async def test_cycles_of_every_shape_gain_what_was_computed_to_the_wei(record_te
             await there.rpc.call("evm_revert", [snapshot])
 
 
+async def test_a_split_gains_what_was_computed_to_the_wei(record_testsuite_property):
+    async with market() as there:
+        dear, fork = shapes(there)["V2-V2"]
+        pools = [
+            there.pool("uniswap_v3", "WETH", "USDC", fee_pips=500),
+            there.pool("uniswap_v3", "WETH", "USDC", fee_pips=3_000),
+        ]
+        await there.raise_price(dear)
+        usd = there.token("USDC")
+        sold = await there.quote(dear, there.weth, 3 * 10**17)
+        third = sold.amount_out // 3
+        amounts = (third, third, sold.amount_out - 2 * third)
+        bought = [
+            await there.quote(pool, usd, amount)
+            for pool, amount in zip((fork, *pools), amounts, strict=True)
+        ]
+        plan = there.plan([sold, *bought])
+        assert plan.opportunity.is_split
+        gross = plan.opportunity.amount_out - plan.opportunity.amount_in
+        assert gross > 0
+        traded = await there.trade(
+            there.plan([sold, *bought], least_profit_wei=gross, exact=True).calldata
+        )
+        assert traded.gross_wei == gross
+        assert await there.held(usd, there.executor) == 0
+        record_testsuite_property("gas of a split over three pools", traded.gas)
+
+
 @pytest.mark.parametrize("kind", ["pool", "pairs"])
 async def test_a_cycle_of_another_token_is_converted_to_the_wei(kind):
     async with market() as there:

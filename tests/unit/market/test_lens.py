@@ -29,7 +29,7 @@ from tests.unit.market.world import DAI, USDC, WETH, World, address, make_market
 
 HEAD = BlockRef(7, "0x" + "5e" * 32)
 POOLS = [
-    Pool(address(0x50 + n), "uniswap_v3", "v3", WETH, DAI, 3_000, spacing)
+    Pool(*[address(0x50 + n)] * 2, "uniswap_v3", "v3", (WETH, DAI), 3_000, spacing)
     for n, spacing in enumerate((60, 10, 200))
 ]
 WHOLE, UNFINISHED, NO_TICK = 0, 1, 5

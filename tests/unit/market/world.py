@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from msgspec.structs import replace
+
 from searcher.domain.errors import Rejected
 from searcher.domain.events import (
     BlockApplied,
@@ -79,12 +81,13 @@ class FakePool:
         return SPACINGS[self.fee_pips]
 
 
-def make_market(**discovery):
+def make_market(dexes=None, **discovery):
+    """A market of the world's DEXes, or of others given as tables."""
     return Market(
         CHAIN,
         wrapped_native=WETH,
         tokens=TOKENS,
-        dexes=DEXES,
+        dexes={name: DexSettings(**dex) for name, dex in dexes.items()} if dexes else DEXES,
         discovery=DiscoverySettings(**discovery),
     )
 
@@ -185,7 +188,7 @@ class World:
         return -(result.amount1 if zero_for_one else result.amount0)
 
     def emit_raw(self, log):
-        self.logs.append(log)
+        self.logs.append(replace(log, log_index=len(self.logs)))
 
     def seal(self):
         """Close the block under construction."""
@@ -195,7 +198,12 @@ class World:
         self.sealed.append(tuple(self.logs))
         self.logs = []
         self.states[header.hash] = {a: dataclasses.replace(p) for a, p in self.pools.items()}
-        return BlockApplied(CHAIN, header, self.sealed[-1], received_ns=1, at_ns=2)
+        return self.applied(header, self.sealed[-1])
+
+    @staticmethod
+    def applied(header, logs):
+        """A block as it comes from the chain."""
+        return BlockApplied(CHAIN, header, logs, received_ns=1, at_ns=2)
 
     def pending(self, act, *, succeeded=True):
         """Run actions as a pending transaction would on the head: logs come out, nothing stays."""
@@ -264,7 +272,7 @@ class World:
         if to in self.broken:
             return Rejected("execution reverted")
         if name == selector("decimals()"):
-            return data(DECIMALS[to])
+            return data(DECIMALS.get(to, 18))
         pool = self.states[block["blockHash"]].get(to)
         if pool is None:
             return "0x"

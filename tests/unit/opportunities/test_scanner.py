@@ -23,6 +23,7 @@ E18 = 10**18
 CHEAP = {
     "least_profit_gwei": Decimal(1),
     "gas_share_bps": 10_000,
+    "splits": False,
 }
 
 
@@ -32,8 +33,8 @@ def scanner_of(market, priority_fee_wei=0, **knobs):
     return Scanner(market, strategies, clock=SystemClock(), priority_fee_wei=priority_fee_wei)
 
 
-async def market_of(world):
-    market = make_market()
+async def market_of(world, **discovery):
+    market = make_market(**discovery)
     await market.bootstrap(world, world.head)
     prove_all(market)
     return market
@@ -64,7 +65,7 @@ def replayed(world, opportunity):
     """Swap the hops on the world's own pools; return what the cycle and the conversion leave."""
     for hop in (*opportunity.hops, *opportunity.conversion):
         assert world.swap(hop.pool, hop.amount_in, zero_for_one=hop.zero_for_one) == hop.amount_out
-    left = opportunity.hops[-1].amount_out - opportunity.amount_in
+    left = opportunity.amount_out - opportunity.amount_in
     return opportunity.conversion[-1].amount_out if opportunity.conversion else left
 
 
@@ -178,7 +179,8 @@ async def test_the_search_behind_a_transaction_leaves_the_book_as_it_was():
     market = await market_of(world)
     scanner = scanner_of(market)
     scanner.on_pending(world.pending(lambda: None), world.context(1))
-    (book,) = scanner._books.values()
+    (searches,) = scanner._searches.values()
+    book = searches.book
     before = book._best.copy()
     scanner.on_pending(
         world.pending(lambda: world.swap(v2, 30 * E18, zero_for_one=True)), world.context(1)
@@ -328,8 +330,10 @@ async def test_new_pools_join_the_search():
 
 async def test_cycles_beyond_the_limit_are_counted():
     _, scanner, _ = await on_block(balanced(), max_cycles=2)
-    (book,) = scanner.statistics().books
-    assert (book.cycles, book.left_out) == (2, 1)
+    (searches,) = scanner.statistics().searches
+    book = searches.book
+    # There and back over one pair fits; the two ways round the triangle do not.
+    assert (book.cycles, book.pairs_left_out) == (1, 1)
 
 
 def test_unknown_tokens_are_refused_by_name():
@@ -435,3 +439,88 @@ async def test_the_best_there_is_is_found(world):
     for opportunity in found:
         check_chained(opportunity)
         assert replayed(world, opportunity) == opportunity.gross_wei
+
+
+async def test_a_split_is_taken_where_it_leaves_more_than_the_best_cycle():
+    world = balanced()
+    v2, *_ = world.pools
+    world.swap(v2, 300 * E18, zero_for_one=True)
+    (cycle, *_), _, _ = await on_block(world)
+    (best, *others), _, _ = await on_block(world, splits=True)
+    assert best.is_split
+    assert best.net_wei > cycle.net_wei
+    assert best.gross_wei == best.amount_out - best.amount_in
+    assert all(best.pools.isdisjoint(other.pools) for other in others)
+    assert replayed(world, best) == best.gross_wei
+
+
+async def test_a_split_behind_a_pending_swap_is_exact_and_leaves_the_market_alone():
+    world = balanced()
+    v2, *_ = world.pools
+    market = await market_of(world)
+    market.apply(world.seal())
+    scanner = scanner_of(market, splits=True)
+    effects = world.pending(lambda: world.swap(v2, 300 * E18, zero_for_one=True))
+    (best,) = scanner.on_pending(effects, world.context(1))
+    assert best.is_split
+    assert best.behind == (effects.tx,)
+    assert scanner.on_block(market.apply(world.seal()), world.context(1), 0) == []
+    world.swap(v2, 300 * E18, zero_for_one=True)
+    assert replayed(world, best) == best.gross_wei
+
+
+def ring(hops):
+    """Return a world whose one profitable way is a ring of so many tokens, and their pools."""
+    world = World()
+    tokens = [WETH, *(f"0x{0xAA00 + n:040x}" for n in range(hops - 1)), WETH]
+    for place, (token, following) in enumerate(pairwise(tokens)):
+        low, high = sorted((token, following))
+        bonus = 130 if place == 0 else 100
+        reserves = {token: 1000 * E18, following: bonus * 10 * E18}
+        world.create_v2("v2", low, high, reserves[low], reserves[high])
+    world.seal()
+    return world
+
+
+@pytest.mark.parametrize("hops", [5, 6])
+async def test_longer_cycles_are_found_between_blocks(hops):
+    world = ring(hops)
+    market = await market_of(world, only_configured_tokens=False)
+    scanner = scanner_of(market)
+    assert scanner.on_block(market.apply(world.seal()), world.context(1), 5) == []
+    context = world.context(1)
+    under_way = scanner.look_further(context)
+    while under_way:
+        under_way = not scanner.advance()
+    (best,) = scanner.further(context, 5)
+    assert len(best.hops) == hops
+    assert replayed(world, best) == best.gross_wei > 0
+
+
+async def test_longer_cycles_are_not_looked_for_when_that_is_off_or_the_head_moved():
+    world = ring(5)
+    market = await market_of(world, only_configured_tokens=False)
+    scanner = scanner_of(market, further_hops_most=0)
+    scanner.on_block(market.apply(world.seal()), world.context(1), 0)
+    assert not scanner.look_further(world.context(1))
+    assert scanner.further(world.context(1), 0) == []
+    scanner = scanner_of(market)
+    old = world.context(1)
+    scanner.on_block(market.apply(world.seal()), world.context(1), 0)
+    assert not scanner.look_further(old)
+    assert scanner.further(old, 0) == []
+
+
+async def test_the_strategy_of_the_lower_priority_number_gets_the_pool():
+    world = balanced()
+    v2, *_ = world.pools
+    world.swap(v2, 30 * E18, zero_for_one=True)
+    market = await market_of(world)
+    kind = STRATEGIES.load("arbitrage")
+    poor = kind(CycleSettings(**CHEAP, hops_most=2, priority=0), "first")
+    rich = kind(CycleSettings(**CHEAP, hops_most=3, priority=1), "second")
+    scanner = Scanner(market, [rich, poor], clock=SystemClock())
+    found = scanner.on_block(market.apply(world.seal()), world.context(1), 0)
+    assert found[0].strategy == "first"
+    pools = [pool for opportunity in found for pool in opportunity.pools]
+    assert len(pools) == len(set(pools))

@@ -244,15 +244,22 @@ class Scene:
         self.script.put(block)
         return block
 
-    def fork(self, number: int) -> ChainReorganised:
+    def fork(self, number: int, *, too_deep: bool = False) -> tuple[ChainReorganised, BlockApplied]:
         """Replace the blocks above a height by another one, and tell the pipeline."""
         abandoned = self.world.head
         self.world.fork(number)
+        shared = self.world.headers[-1]
         self.unbalance(20 * E18)
-        head = self.world.seal().header
-        event = ChainReorganised(CHAIN, abandoned, head, at_ns=self.clock.monotonic_ns())
+        block = self.world.seal()
+        now_ns = self.clock.monotonic_ns()
+        if too_deep:
+            event = ChainReorganised(CHAIN, abandoned, block.header, now_ns)
+        else:
+            event = ChainReorganised(CHAIN, abandoned, shared, now_ns, shared.ref)
         self.script.put(event)
-        return event
+        if not too_deep:
+            self.script.put(block)
+        return event, block
 
     def user(self, n: int, *, amount: int = 30 * E18, **fields: Any) -> PendingTx:
         """A user's pending swap, which parts the prices when it is executed."""

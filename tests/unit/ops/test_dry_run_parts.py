@@ -15,8 +15,9 @@ from searcher.domain.plan import Mode
 from searcher.domain.units import Address, Hash32, OpportunityId
 from searcher.ops.config.problems import ConfigInvalid
 from searcher.ops.dry_run_config import choose_chain, load_for_fork, with_executor
-from searcher.ops.dry_run_report import PlanRow, compatible
+from searcher.ops.dry_run_report import PlanRow, compatible, route_of
 from searcher.ops.fork_source import KnownNext, next_of_each
+from tests.unit.executor.routes import GEM, PAIR, USD, WRAPPED, hop, opportunity
 
 ROOT = Path(__file__).parents[3]
 URL = "http://127.0.0.1:1/secret-key"
@@ -174,3 +175,17 @@ def test_plans_in_each_others_way_count_once():
     # Still there for a third block, though the second did not count.
     assert list(compatible([best, still_there, plan(7, 8, "a", "b")])) == [best]
     assert list(compatible([])) == []
+
+
+def test_a_route_names_the_tokens_that_a_split_holds_in_between_together():
+    names = {WRAPPED: "WETH", USD: "USDC", GEM: "GEM"}
+    there = hop(1, PAIR, (WRAPPED, 10), (USD, 20))
+    back = hop(2, PAIR, (USD, 20), (WRAPPED, 11))
+    assert route_of(opportunity([there, back]), names) == ("WETH", "USDC", "WETH")
+    parts = [
+        there,
+        hop(3, PAIR, (WRAPPED, 5), (GEM, 6)),
+        hop(4, PAIR, (USD, 20), (WRAPPED, 11)),
+        hop(5, PAIR, (GEM, 6), (WRAPPED, 7)),
+    ]
+    assert route_of(opportunity(parts), names) == ("WETH", "USDC+GEM", "WETH")

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from searcher.domain.errors import InvariantBroken, NodeUnreachable, Rejected, Retryable
+from searcher.domain.events import ChainReorganised
 from searcher.domain.plan import Mode, OutcomeKind
+from searcher.market.standing import MarketDelta
 from searcher.ops import pipeline as pipeline_module
 from searcher.ops.daemon import Daemon
 from searcher.ops.pipeline import PENDING_LIFETIME_BLOCKS
 from searcher.simulation.simulator import CallResult
-from tests.unit.ops.scripted import Scene, gained
+from tests.unit.ops.scripted import CHAIN, Scene, gained
 
 
 async def until(holds: Callable[[], Any], within_s: float = 10.0) -> None:
@@ -141,26 +143,72 @@ async def test_effects_on_an_older_head_are_void_and_the_transaction_is_looked_a
         assert [tx.nonce for tx in plan.opportunity.behind] == [1]
 
 
-async def test_a_reorganised_chain_is_read_again_and_what_stood_on_the_old_one_is_void():
+@pytest.mark.parametrize("too_deep", [False, True])
+async def test_what_stood_on_an_abandoned_block_is_void_and_the_new_branch_is_searched(too_deep):
     scene = Scene()
     async with running(scene):
         scene.simulator.gate.clear()
         scene.unbalance()
         abandoned = scene.seal()
         await until(lambda: scene.simulator.asked["plans"] == 1)
-        event = scene.fork(abandoned.header.number - 1)
+        scene.world.requests.clear()
+        event, block = scene.fork(abandoned.header.number - 1, too_deep=too_deep)
         await until(lambda: scene.simulator.asked["plans"] == 2)
         scene.simulator.gate.set()
-        await at(scene, event.head.number)
+        await at(scene, block.header.number)
+        # Only what is too deep to be taken back is read again.
+        assert bool(scene.world.requests) == too_deep
+        assert scene.market.statistics().unwound == (not too_deep)
         assert scene.carrier.of("reorganised") == [event.head.number]
-        assert scene.market.head == event.head.ref
-        assert [p.opportunity.parent for p in scene.carrier.of("carry")] == [event.head.ref]
+        assert scene.market.head == block.header.ref
+        assert [p.opportunity.parent for p in scene.carrier.of("carry")] == [block.header.ref]
         assert scene.outcomes() == ["void: the head moved during the proof"]
         ids = [opportunity.id for opportunity in scene.journal.of("found")]
         assert len(set(ids)) == len(ids) == 2
         next_block = scene.seal()
         await at(scene, next_block.header.number)
         assert scene.pipeline.statistics().state == "active"
+
+
+async def test_an_ancestor_that_the_market_cannot_go_back_to_is_read_again():
+    scene = Scene()
+    async with running(scene):
+        # The market was read at this block: the journal does not know what was before it.
+        first = scene.world.headers[-1]
+        scene.world.fork(first.number - 1)
+        shared = scene.world.headers[-1]
+        block = scene.world.seal()
+        scene.script.put(ChainReorganised(CHAIN, first.ref, shared, 1, shared.ref))
+        scene.script.put(block)
+        await at(scene, block.header.number)
+        assert scene.market.head == block.header.ref
+        assert scene.market.statistics().unwound == 0
+        assert scene.pipeline.statistics().state == "active"
+
+
+async def test_nothing_is_searched_on_a_new_head_until_its_moving_values_are_read():
+    scene = Scene()
+    async with running(scene):
+        gate, reading = asyncio.Event(), asyncio.Event()
+
+        async def refresh(_rpc, ref):
+            reading.set()
+            await gate.wait()
+            return MarketDelta(ref, ())
+
+        scene.market.refresh_volatile = refresh
+        scene.market._intake._awaited[0] = None
+        scene.unbalance()
+        block = scene.seal()
+        await reading.wait()
+        scene.show(scene.user(1))
+        await until(lambda: scene.pipeline.statistics().pending == 1)
+        assert scene.simulator.asked == {}
+        assert scene.journal.of("found") == []
+        gate.set()
+        await at(scene, block.header.number)
+        await until(lambda: scene.simulator.asked["users"] == 1)
+        assert scene.journal.of("found")
 
 
 # ---- a node that gives too little

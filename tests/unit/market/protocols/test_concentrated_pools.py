@@ -8,9 +8,10 @@ from msgspec.structs import replace
 from searcher.domain.errors import Misconfigured, Rejected
 from searcher.domain.events import BlockRef, Log
 from searcher.domain.units import keccak256
+from searcher.kernels.curves import DEAD
+from searcher.kernels.hops import write_image
 from searcher.kernels.reference.uniswap_v3 import MAX_SQRT_RATIO, Q96, sqrt_at_tick, swap
 from searcher.kernels.refusal import Status, SwapRefused
-from searcher.market.arrays import PoolArrays
 from searcher.market.concentrated_pools import (
     BURN,
     FEE,
@@ -23,7 +24,8 @@ from searcher.market.concentrated_pools import (
     ConcentratedPoolIdentity,
 )
 from searcher.market.decoding import MalformedLog
-from searcher.market.protocol import PROTOCOLS, Pool, QuoteBlock, UnreadablePool
+from searcher.market.memory import MarketMemory
+from searcher.market.protocol import PROTOCOLS, Announcement, Pool, QuoteBlock, UnreadablePool
 from searcher.market.settings import DexSettings
 from searcher.market.state import MalformedState, state_from
 from searcher.market.ticks import Tick, TickTable
@@ -101,8 +103,8 @@ def test_topics_are_those_of_the_signatures():
     assert topic(f"{swap_})") == v3.swap_topic == slipstream.swap_topic
     assert topic(f"{swap_},uint128,uint128)") == pancake.swap_topic
     created = topic("PoolCreated(address,address,uint24,int24,address)")
-    assert created == v3.created_topic == pancake.created_topic
-    assert topic("PoolCreated(address,address,int24,address)") == slipstream.created_topic
+    assert {created} == v3.created_topics == pancake.created_topics
+    assert slipstream.created_topics == {topic("PoolCreated(address,address,int24,address)")}
     for name, view in (
         ("fee()", FEE),
         ("tickSpacing()", TICK_SPACING),
@@ -238,7 +240,7 @@ def test_a_swap_says_the_state_and_keeps_the_ticks(protocol, state):
 
 
 def test_an_initialize_gives_the_price(protocol):
-    pool = Pool(POOL, "p", "d", A, B, 500, 10)
+    pool = Pool(POOL, POOL, "p", "d", (A, B), 500, 10)
     empty = protocol.new(pool)
     assert not protocol.funded(empty)
     with pytest.raises(SwapRefused):
@@ -379,7 +381,7 @@ class Node:
 async def test_slipstream_is_read_together_and_its_fee_with_it(slipstream, state):
     node = Node(Answers(slipstream, state))
     pools = [
-        Pool(address, "slipstream", "d", A, B, UNKNOWN_FEE, 60)
+        Pool(address, address, "slipstream", "d", (A, B), UNKNOWN_FEE, 60)
         for address in (POOL, "0x" + "22" * 20)
     ]
     read = await slipstream.read(node, pools, BlockRef(1, "0x" + "01" * 32), batch_calls=400)
@@ -407,20 +409,23 @@ def test_slipstreams_fee_is_read_for_each_block(slipstream, state):
 
 def test_announcements(v3, slipstream):
     dex = DexSettings(protocol="p", factory=A)
-    created = log((v3.created_topic, A, B, 500), 10, POOL)
-    assert v3.announced("d", dex, created) == Pool(POOL, "p", "d", A, B, 500, 10)
-    keyed = log((slipstream.created_topic, A, B, 200), POOL)
-    assert slipstream.announced("d", dex, keyed) == Pool(POOL, "p", "d", A, B, UNKNOWN_FEE, 200)
+    (keyed_by_fee,), (keyed_by_spacing,) = v3.created_topics, slipstream.created_topics
+    said = v3.announced("d", dex, log((keyed_by_fee, A, B, 500), 10, POOL))
+    identity = ConcentratedPoolIdentity(POOL)
+    assert said == Announcement(POOL, POOL, (A, B), 500, 10, identity)
+    said = slipstream.announced("d", dex, log((keyed_by_spacing, A, B, 200), POOL))
+    assert said == Announcement(POOL, POOL, (A, B), UNKNOWN_FEE, 200, identity)
+    assert v3.identity(Pool(POOL, POOL, "p", "d", (A, B), 500, 10)) == identity
     for bad in (
-        log((v3.created_topic, A, B, 1_000_000), 10, POOL),
-        log((v3.created_topic, A, B, 500), 0, POOL),
-        log((v3.created_topic, A, B, 500), 20_000, POOL),
-        log((v3.created_topic, A, B), 10, POOL),
+        log((keyed_by_fee, A, B, 1_000_000), 10, POOL),
+        log((keyed_by_fee, A, B, 500), 0, POOL),
+        log((keyed_by_fee, A, B, 500), 20_000, POOL),
+        log((keyed_by_fee, A, B), 10, POOL),
     ):
         with pytest.raises(MalformedLog):
             v3.announced("d", dex, bad)
     with pytest.raises(MalformedLog):
-        slipstream.announced("d", dex, log((slipstream.created_topic, A, B, 0), POOL))
+        slipstream.announced("d", dex, log((keyed_by_spacing, A, B, 0), POOL))
 
 
 def test_a_fee_in_the_settings_has_no_meaning(protocol):
@@ -429,14 +434,17 @@ def test_a_fee_in_the_settings_has_no_meaning(protocol):
 
 
 def test_a_pool_whose_fee_is_not_known_is_neither_quoted_nor_searched(slipstream, state):
-    arrays = PoolArrays()
-    pool = Pool(POOL, "p", "d", A, B, UNKNOWN_FEE, 60)
-    row = arrays.add(slipstream.segments(pool))
-    slipstream.draw(pool, state, row, arrays)
-    assert (arrays.rate[:2] > -1e9).all()
+    memory = MarketMemory(4)
+    row = memory.add()
+    memory.set_alive(row, alive=True)
+    slipstream.store(memory, row, state)
+    write_image(memory.table, row)
+    assert (memory.rate[:2] > DEAD).all()
     unknown = replace(state, fee=UNKNOWN_FEE)
-    slipstream.draw(pool, unknown, row, arrays)
-    assert not (arrays.rate[:2] > -1e9).any()
+    slipstream.store_volatile(memory, row, {"fee": UNKNOWN_FEE})
+    write_image(memory.table, row)
+    assert slipstream.load(memory, row, Pool(POOL, POOL, "p", "d", (A, B))) == unknown
+    assert not (memory.rate[:2] > DEAD).any()
     with pytest.raises(SwapRefused, match="fee is not known"):
         slipstream.quote_exact_in(unknown, BLOCK, A, B, 1)
 
