@@ -45,9 +45,9 @@ _TOO_LATE: Final = "numba" in sys.modules
 os.environ["NUMBA_CACHE_DIR"] = _FOLDER
 
 import numba  # noqa: E402  the cache folder must be set first
-from numba.core import caching, runtime  # noqa: E402
 
-from searcher.kernels._word import U256  # noqa: E402  it imports numba
+from searcher.kernels._loading import MachineCode  # noqa: E402  it imports numba
+from searcher.kernels._word import U256  # noqa: E402  so does it
 
 if _TOO_LATE:
     # numba reads the variable once, when it is imported; somebody else has imported it before.
@@ -98,19 +98,6 @@ def direct(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", dispatcher.overloads[signature].entry_point)
 
 
-class _MachineCode(caching.FunctionCache):
-    """Numba's cache of one kernel, whose code is loaded without the means to compile.
-
-    Numba fills its registries (0.2 s in a new process) before it looks for machine code. To run,
-    code needs the symbols of the memory runtime and no registry; compiling fills them by itself.
-    """
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return what is cached for a signature, or None."""
-        cast("Any", runtime).rtsys.initialize(target_context)
-        return cast("Any", self)._load_overload(sig, target_context)  # noqa: SLF001  our own base
-
-
 def _postponed(dispatcher: Any, signature: str) -> Callable[[], None]:
     """Let a dispatcher load or compile its one signature when it is called, by whomever.
 
@@ -120,7 +107,7 @@ def _postponed(dispatcher: Any, signature: str) -> Callable[[], None]:
 
     def load() -> None:
         if not dispatcher.overloads:
-            code = cast("Any", _MachineCode)(dispatcher.py_func)
+            code = cast("Any", MachineCode)(dispatcher.py_func)
             dispatcher._cache = code  # noqa: SLF001  no public way takes a cache of one's own
             dispatcher.compile(eval(signature, _TYPES))  # noqa: S307  a literal of our own sources
             dispatcher.disable_compile()

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from searcher.domain.errors import ExitStatus
 from searcher.kernels.refusal import SwapRefused
 from searcher.market.protocol import PROTOCOLS
@@ -49,6 +51,7 @@ def question(name, folder):
     return [*asked, "--amount", str(10**9)], str(quote.amount)
 
 
+@pytest.mark.timeout(600)  # what the cache lacks is compiled first
 def test_a_quote_of_any_protocol_answers_without_the_heavy_libraries(tmp_path):
     questions, answers = zip(*(question(name, tmp_path) for name in PROTOCOLS.names()), strict=True)
     done = subprocess.run(
