@@ -41,10 +41,11 @@ def main(names: Sequence[str]) -> int:
         module = importlib.import_module(f"tests.bench.{name}")
         try:
             figures = module.measure()
+            parts = module.parts() if hasattr(module, "parts") else {}
         except SearcherError as error:
             sys.stderr.write(f"{error}\n")
             return error.exit_status
-        path = write(FOLDER / f"{name}.json", Report.of(name, figures))
+        path = write(FOLDER / f"{name}.json", Report.of(name, figures, parts))
         console.print(table(name, figures))
         console.print(f"written to {path}")
     return ExitStatus.OK

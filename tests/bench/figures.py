@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -71,18 +71,21 @@ class Machine(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """The content of one file."""
+    """The content of one file; `parts` are measurements of another shape, by what they are of."""
 
     name: str
     measured_at: str
     machine: Machine
     figures: list[Figure]
+    parts: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, name: str, figures: Sequence[Figure]) -> Report:
+    def of(
+        cls, name: str, figures: Sequence[Figure], parts: Mapping[str, Any] | None = None
+    ) -> Report:
         """Put figures down as measured here and now."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        return cls(name, now, Machine.this(), list(figures))
+        return cls(name, now, Machine.this(), list(figures), dict(parts or {}))
 
 
 def timed(action: Callable[[], Any], *, times: int) -> list[float]:

@@ -26,6 +26,7 @@ from searcher.kernels.sizing import EdgeArray, exact_near, size
 from searcher.kernels.u256 import Word, Words
 from searcher.market.memory import MarketMemory, value
 from searcher.opportunities.book import CycleBook, Scope
+from tests.bench import market_long_cycles, market_snapshot, market_splitting, market_state
 from tests.bench.figures import Figure
 from tests.bench.market_universe import HUBS, Universe, draw_ranges, make
 
@@ -73,6 +74,12 @@ def measure() -> list[Figure]:
     figures += _sizes(universe, four, entering, 4)
     figures += _timed("screen all, 4 hops", lambda: scan.screen(four.table), 50, "every cycle")
     return figures
+
+
+def parts() -> dict[str, object]:
+    """Measure the market's other parts, each by itself; about five minutes."""
+    each = (market_state, market_snapshot, market_splitting, market_long_cycles)
+    return {module.__name__.rpartition("_")[2]: module.measure() for module in each}
 
 
 def _book(universe: Universe, hops: int) -> tuple[CycleBook, float]:

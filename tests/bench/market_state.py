@@ -28,9 +28,9 @@ from searcher.kernels._jit import load_all
 from searcher.kernels.memory import CONCENTRATED as CONCENTRATED_KIND
 from searcher.kernels.memory import COUNT, KIND
 from searcher.kernels.reference.uniswap_v3 import sqrt_at_tick
+from searcher.market.checkpoint import FoundPool
 from searcher.market.concentrated_pools import BURN, MINT, ConcentratedPoolState
 from searcher.market.market import Market
-from searcher.market.protocol import Announcement
 from searcher.market.protocols.uniswap_v2 import SYNC, UniswapV2State
 from searcher.market.protocols.uniswap_v3 import SWAP
 from searcher.market.settings import DexSettings, DiscoverySettings
@@ -191,16 +191,16 @@ def _fill(market: Market, rng: random.Random, pairs: int, concentrated: int, oth
         several = tuple(sorted(rng.sample(tokens, 3 if n >= pairs + concentrated else 2)))
         if n < pairs:
             state = UniswapV2State(*several, rng.getrandbits(90) | 1, rng.getrandbits(90) | 1)
-            said = ("v2", "uniswap_v2", 3000, 0)
+            said = ("v2", 3000, 0)
         elif n < pairs + concentrated:
             state = _concentrated(rng, several, where)
-            said = ("v3", "uniswap_v3", 3000, SPACING)
+            said = ("v3", 3000, SPACING)
         else:
             state = BasketState(several, (20, 21, 22), 1, 1, where)
-            said = ("other", "basket", 0, 0)
-        dex, protocol, fee, spacing = said
-        announced = Announcement(where, where, several, fee, spacing, None)
-        number = market._intake.add(dex, protocol, announced, several)
+            said = ("other", 0, 0)
+        dex, fee, spacing = said
+        found = FoundPool(dex, where, where, several, fee, spacing, "")
+        number = market._intake.add(found, several)
         market._intake.take_state(number, state)
     for token in tokens:
         market._standing.judge(token, "")
