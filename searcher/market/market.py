@@ -9,20 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import numpy as np
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 
 from searcher.domain.clock import Clock, SystemClock
-from searcher.domain.errors import InvariantBroken, Misconfigured
+from searcher.domain.errors import InvariantBroken
 from searcher.domain.events import BlockApplied, BlockRef, Log, PendingEffects
 from searcher.domain.ports import TokenProof
-from searcher.domain.registry import Registry, did_you_mean
-from searcher.domain.units import Address, address
-from searcher.kernels.curves import COLUMNS, FloatArray
+from searcher.domain.registry import Registry
+from searcher.domain.units import Address
 from searcher.kernels.memory import ALIVE, FEE
 from searcher.market.budget import BudgetedNode
 from searcher.market.census import Census
@@ -30,11 +28,13 @@ from searcher.market.contents import Contents, followed_digest
 from searcher.market.decoding import MalformedLog
 from searcher.market.discovery import Discovery, Progress, Watch
 from searcher.market.filters import TokenFilter, ValueWei
+from searcher.market.followed import followed_by, no_pieces
 from searcher.market.intake import Intake
 from searcher.market.journal import Journal
 from searcher.market.log_routes import LogRoutes
 from searcher.market.memory import MarketMemory
 from searcher.market.multicall import Multicall
+from searcher.market.named import named_token
 from searcher.market.node import Node
 from searcher.market.pools import Pools
 from searcher.market.protocol import (
@@ -54,37 +54,12 @@ from searcher.market.settings import (
 )
 from searcher.market.standing import Changes, MarketDelta, Standing
 from searcher.market.states import PieceMaker, States
+from searcher.market.views import MarketStatistics, PoolView
 
 _log = structlog.get_logger(__name__)
 
 _ROWS_TO_SPARE: Final = 1024
 """Rows beyond two a pool, for those of many tokens."""
-
-
-class PoolView(Struct, frozen=True):
-    """A pool as a person asks for it: its first row, and why it is not searched, if it is not."""
-
-    row: int
-    pool: Pool
-    set_aside: str
-
-
-class MarketStatistics(Struct, frozen=True):
-    """Counters since the start; `malformed` and `not_followed` are by cause.
-
-    `blocks` were applied and `unwound` taken back; `undo_bytes` is what the journal holds.
-    """
-
-    pools: int
-    searched: int
-    set_aside: dict[str, int]
-    blocks: int
-    unwound: int
-    logs: int
-    malformed: dict[str, int]
-    not_followed: dict[str, int]
-    overlays: int
-    undo_bytes: int
 
 
 class Market:
@@ -136,14 +111,14 @@ class Market:
         self._discovery = discovery or DiscoverySettings()
         self._following = following or FollowingSettings()
         self._protocol_of = {
-            dex.protocol: _followed(name, dex.protocol, protocols) for name, dex in dexes.items()
+            dex.protocol: followed_by(name, dex.protocol, protocols) for name, dex in dexes.items()
         }
         self.memory = MarketMemory(2 * self._discovery.most_pools + _ROWS_TO_SPARE)
         self._journal = Journal(self.memory, self._following.reorg_depth)
         self._pools = Pools(self.memory)
         self._routes = LogRoutes(self._pools, self._protocol_of)
         self._states = States(
-            self._pools, self.memory, self._journal, self._protocol_of, pieces or _no_pieces
+            self._pools, self.memory, self._journal, self._protocol_of, pieces or no_pieces
         )
         self._standing = Standing(self._pools, self.memory, self._journal)
         self._decimals = {Address(t.address): t.decimals for t in tokens.values()}
@@ -497,9 +472,10 @@ class Market:
     def unproven(self) -> list[tuple[Address, Address]]:
         """Return the tokens not yet proven, each with a pool that holds some."""
         found = []
+        good, rows_of = self._standing.is_good, self._pools.rows_of_token
         for token in self._standing.unproven:
-            rows = self._pools.rows_of_token.get(token, ())
-            holder = next((n for n in (self.rows[r].pool for r in rows) if self._funded(n)), None)
+            holders = (self.rows[row].pool for row in rows_of.get(token, ()))
+            holder = next((n for n in holders if good(n) and self._states.is_funded(n)), None)
             if holder is not None:
                 found.append((token, self.pools[holder].address))
         return found
@@ -618,43 +594,9 @@ class Market:
         Raises:
             Misconfigured: no token has that name.
         """
-        if name in self._tokens:
-            return Address(self._tokens[name].address)
-        if name.startswith("0x"):
-            try:
-                return address(name)
-            except ValueError as error:
-                raise Misconfigured(str(error)) from error
-        raise Misconfigured(
-            f"chain {self.chain} has no token called {name!r}: {did_you_mean(name, self._tokens)}"
-        )
-
-    def _funded(self, number: int) -> bool:
-        if number in self._standing.broken or self.pools[number].id in self._standing.aside:
-            return False
-        state = self._states.get(number)
-        return state is not None and self.protocol_of(number).funded(state)
+        return named_token(name, self._tokens, self.chain)
 
     def _require_head(self) -> BlockRef:
         if self.head is None:
             raise InvariantBroken(f"the market of {self.chain} was not read yet: bootstrap it")
         return self.head
-
-
-def _no_pieces(*_curve: Any) -> FloatArray:
-    return np.empty((0, COLUMNS))
-
-
-def _followed(dex: str, protocol: str, protocols: Registry[Protocol[Any]]) -> FollowedProtocol[Any]:
-    kind = protocols.load(protocol)
-    if not _can_be_followed(kind):
-        followed = [name for name in protocols.names() if _can_be_followed(protocols.load(name))]
-        raise Misconfigured(
-            f"dexes.{dex}.protocol is {protocol!r}, whose pools are quoted and not followed: write"
-            f" one of {', '.join(followed)}"
-        )
-    return kind(kind.Config())
-
-
-def _can_be_followed(kind: type[Protocol[Any]]) -> TypeGuard[type[FollowedProtocol[Any]]]:
-    return issubclass(kind, FollowedProtocol)

@@ -91,6 +91,10 @@ class Standing:
             self.meet(token)
         self.topology += 1
 
+    def is_good(self, number: int) -> bool:
+        """Return whether nothing is known against a pool's state, or against the pool."""
+        return number not in self.broken and self._pools.pools[number].id not in self.aside
+
     def why_not(self, row: int) -> str:
         """Return why a row is not searched, or an empty text."""
         number, token0, token1, *_ = self._pools.rows[row]

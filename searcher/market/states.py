@@ -67,6 +67,12 @@ class States:
         for number, state in structs.items():
             self._replace(number, state)
 
+    def is_funded(self, number: int) -> bool:
+        """Return whether a pool is known to hold something to swap."""
+        state = self.get(number)
+        protocol = self._protocols[self._pools.pools[number].protocol]
+        return state is not None and protocol.funded(state)
+
     def get(self, number: int) -> Any:
         """Return a pool's state; None when it was not read yet."""
         pool = self._pools.pools[number]

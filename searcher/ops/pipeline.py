@@ -294,7 +294,7 @@ class ChainPipeline:
         )
         received_ns = self._clock.monotonic_ns()
         self._pursue_all(self._scanner.on_block(delta, context, received_ns))
-        self._spawn(self._look_further(context, received_ns))
+        self._look_further(context, received_ns)
         self._look_at_all(received_ns)
 
     async def _stand_on(self, header: BlockHeader) -> MarketDelta:
@@ -355,22 +355,28 @@ class ChainPipeline:
         deltas += await self._prove_tokens(block.header)
         found = self._scanner.on_block(joined(*deltas), context, block.received_ns)
         self._pursue_all(found)
-        self._spawn(self._look_further(context, block.received_ns))
+        self._look_further(context, block.received_ns)
         self._watch_over(deltas)
         await self._renew_waiting(block)
         if self._carrier is not None:
             await self._carrier.settle(block)
 
-    async def _look_further(self, context: BlockContext, received_ns: int) -> None:
-        """Search for longer cycles until the block is over, and let the loop run in between."""
-        under_way = self._scanner.look_further(context)
+    def _look_further(self, context: BlockContext, received_ns: int) -> None:
+        """Search for longer cycles; what takes longer than a slice goes on beside the loop."""
+        if self._scanner.look_further(context):
+            self._spawn(self._go_on_looking(context, received_ns))
+        else:
+            self._pursue_all(self._scanner.further(context, received_ns))
+
+    async def _go_on_looking(self, context: BlockContext, received_ns: int) -> None:
+        """Search on until the block is over, and let the loop run between two slices."""
+        under_way = True
         while under_way:
             await asyncio.sleep(0)
             if self._context is not context:
                 return
             under_way = not self._scanner.advance()
-        if self._context is context:
-            self._pursue_all(self._scanner.further(context, received_ns))
+        self._pursue_all(self._scanner.further(context, received_ns))
 
     def _watch_over(self, deltas: Sequence[MarketDelta]) -> None:
         """Check a part of the market against the node, and put it down when it is time."""

@@ -25,6 +25,7 @@ from searcher.devnet.artifacts import calldata
 from searcher.devnet.laboratory import Laboratory
 from searcher.domain.errors import ExitStatus, InvariantBroken, Retryable
 from searcher.domain.events import BlockContext, BlockRef
+from searcher.kernels._jit import cache_folder
 from searcher.ops import read_only
 from searcher.ops.dry_run import DryRunRequest, run_dry_run
 from searcher.ops.fork import Fork
@@ -217,7 +218,8 @@ async def test_pending_transactions_at_the_head_are_followed(chain):
 
 async def test_a_strategy_file_of_the_users_own(chain, tmp_path):
     mine = tmp_path / "mine.toml"
-    mine.write_text('plugin = "arbitrage"\nhops_most = 2\nbid_share_bps = 0\n')
+    knobs = ("hops_most = 2", "splits = false", "further_hops_most = 0", "bid_share_bps = 0")
+    mine.write_text("\n".join(('plugin = "arbitrage"', *knobs, "")))
     first, last = chain.span
     report, _, _ = await tried(chain, first=first, last=last, strategies=(str(mine),))
     check_figures(report)
@@ -240,7 +242,8 @@ async def test_one_json_document_and_nothing_left_behind(chain, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     arguments = ("--fork-url", chain.url, "--blocks", f"{first}:{last}", "--json")
-    process = await command(*arguments, HOME=str(home), TMPDIR=str(tmp_path))
+    cache = str(cache_folder().parents[2])  # of the compiled kernels
+    process = await command(*arguments, HOME=str(home), XDG_CACHE_HOME=cache, TMPDIR=str(tmp_path))
     status, out, err = await ended(process)
     assert status == ExitStatus.OK
     document = json.loads(out)
@@ -248,7 +251,7 @@ async def test_one_json_document_and_nothing_left_behind(chain, tmp_path):
     assert document["landed"] > 0
     earned = [int(plan["earned_wei"]) for plan in document["plans"] if plan["landed"]]
     assert sum(earned) == int(document["earned_wei"]) > 0
-    assert {path.name for path in home.iterdir()} <= {".cache"}  # the compiled kernels
+    assert {path.name for path in home.iterdir()} <= {".cache"}  # what discovery found
     assert list(tmp_path.iterdir()) == [home]
     report, _, _ = await tried(chain, first=first, last=last)
     assert [(plan["id"], int(plan["gross_wei"])) for plan in document["plans"]] == [

@@ -341,7 +341,8 @@ async def test_a_pool_of_a_block_taken_back_leaves_and_another_takes_its_row():
     assert len(scanner.on_block(delta, world.context(1), 0)) == 1
     row = market.row(gone)
     scanner.follow(market.unwind(parent))
-    (book,) = scanner._books.values()
+    (searches,) = scanner._searches.values()
+    book = searches.book
     assert book.statistics().rows == 2
     assert book.edges(WETH, DAI) == [0]
     world.headers.pop(), world.sealed.pop(), world.pools.pop(gone)
@@ -360,9 +361,9 @@ async def test_a_candidate_without_amounts_is_sized_by_exact_quotes():
     market = await market_of(world)
     scanner = scanner_of(market)
     scanner.on_block(market.apply(world.seal()), world.context(1), 0)
-    ((strategy, book), *_) = scanner._strategies
-    plain = scanner._evaluator(strategy, book, world.context(1))
-    known = book.search()[0]
+    ((strategy, searches), *_) = scanner._strategies
+    plain = scanner._evaluator(strategy, searches, world.context(1))
+    known = searches.book.search()[0]
     bare = known._replace(amounts=())
     expected, walked = plain.confirm(known), plain.confirm(bare)
     assert walked.hops == expected.hops
@@ -378,12 +379,12 @@ async def test_a_candidate_without_amounts_is_sized_by_exact_quotes():
         return amount // 2, quotes
 
     scanner._refine = half
-    sized = scanner._evaluator(strategy, book, world.context(1)).confirm(bare)
+    sized = scanner._evaluator(strategy, searches, world.context(1)).confirm(bare)
     assert asked == [(known.edges, known.amount_in, 0.0, 2.0**112)]
     assert sized.hops[0].amount_in == known.amount_in // 2
     assert 0 < sized.gross_wei < expected.gross_wei
     scanner._refine = lambda *_, **__: (0, ())
-    assert scanner._evaluator(strategy, book, world.context(1)).confirm(bare) is None
+    assert scanner._evaluator(strategy, searches, world.context(1)).confirm(bare) is None
 
 
 async def test_cycles_beyond_the_limit_are_counted():

@@ -66,7 +66,7 @@ class Place:
         self.v3 = chain.create_v3(WETH, WBTC, 3000, 0, POSITIONS)
         chain.seal()
         self.settings = load_config(str(self.config)).config.chains["testchain"]
-        self.market = market_of(self.settings)
+        self.market = market_of(self.settings, SystemClock())
         asyncio.run(self._begin())
 
     async def _begin(self):
