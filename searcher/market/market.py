@@ -127,8 +127,7 @@ class Market:
         self._budgeted: BudgetedNode | None = None
         named = {name: Address(token.address) for name, token in tokens.items()}
         self._filter = TokenFilter({**named, "wrapped native": wrapped_native}, self._discovery)
-        of_dex = {name: self._protocol_of[dex.protocol] for name, dex in dexes.items()}
-        census = Census(chain, dexes, of_dex)
+        census = Census(chain, dexes, {n: self._protocol_of[d.protocol] for n, d in dexes.items()})
         self._intake = Intake(
             chain=chain,
             dexes=dexes,
@@ -197,8 +196,8 @@ class Market:
         Pools announced within the last `rescan_blocks` are looked for again; a pool that is no
         longer there is set aside.
         """
-        known = self.head.number if self.head else 0
-        not_before = max(0, min(known, head.number) - self._discovery.rescan_blocks)
+        known = min(self.head.number if self.head else 0, head.number)
+        not_before = max(0, known - self._discovery.rescan_blocks)
         return await self._read(rpc, head, timestamp, not_before=not_before)
 
     async def _read(
@@ -458,9 +457,9 @@ class Market:
     def whole(self) -> MarketDelta:
         """Return a delta as if everything had just come: for who begins to follow the market."""
         self._standing.changes = Changes()
-        rows = len(self.rows)
-        searched = np.flatnonzero(self.memory.real[:rows, ALIVE])
-        return MarketDelta(self._require_head(), tuple(range(rows)), tuple(searched.tolist()))
+        rows = range(len(self.rows))
+        searched = np.flatnonzero(self.memory.real[: len(rows), ALIVE]).tolist()
+        return MarketDelta(self._require_head(), tuple(rows), tuple(searched))
 
     # ---- what is searched
 
@@ -471,8 +470,7 @@ class Market:
 
     def unproven(self) -> list[tuple[Address, Address]]:
         """Return the tokens not yet proven, each with a pool that holds some."""
-        found = []
-        good, rows_of = self._standing.is_good, self._pools.rows_of_token
+        found, good, rows_of = [], self._standing.is_good, self._pools.rows_of_token
         for token in self._standing.unproven:
             holders = (self.rows[row].pool for row in rows_of.get(token, ()))
             holder = next((n for n in holders if good(n) and self._states.is_funded(n)), None)
