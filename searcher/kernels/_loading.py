@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import llvmlite.binding as llvm
 from numba.core import caching, codegen
-from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]
+from numba.core.runtime import _nrt_python  # type: ignore[attr-defined]  # made when it is built
 
 
 class MachineCode(caching.FunctionCache):
